@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The broker beside this agent: one driver per file and row (broker_table in broker.c).
+//
+// A driver is told what the broker is to be (struct broker_duty: a level, the newest alone counts) and works towards it
+// by itself, on the loop, never blocking, for as long as it takes. It says what it sees through the callback.
+#ifndef TANIST_AGENT_BROKER_H
+#define TANIST_AGENT_BROKER_H
+
+#include "common/base/loop.h"
+#include "common/core/types.h"
+
+struct broker;
+
+// What a driver knows of its broker right now.
+struct broker_view {
+  bool reachable;           // it answered the last probe in time
+  bool dead;                // proof of death: the connection was reset and a new one refused, or another incarnation answers
+  bool writable;            // as master it takes writes
+  bool link;                // as master: the secondary is attached; as secondary: attached to the master it is to follow
+  struct position position; // (0,0): empty, holds no data at all; else offset >= 1
+  struct position peer;     // as master: what the secondary holds; (0,0) unknown
+  char state[24];           // for people: "master", "secondary", "held", "down", ...
+  char trouble[160];        // for people: what is wrong and what to do; "" if nothing is
+};
+
+struct broker_watch {
+  void *arg;
+  void (*changed)(void *arg); // broker_view has news; called from the loop, never from within broker_apply
+  void (*done)(void *arg, uint32_t serial, struct position position); // the duty with this serial is reached
+};
+
+struct broker_settings {
+  const char *cluster;
+  uint8_t self; // VOTER_A or VOTER_B
+  const char *driver;
+  const char *address;      // "host:port" where this agent reaches its own broker; "" with driver none
+  const char *peers[NODES]; // how each broker is reached by the other; "" where not given
+  const char *username;
+  const char *password_file;
+  uint8_t replication;      // enum replication
+  uint32_t beat_ms, lease_ms;
+  uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+};
+
+struct broker_driver {
+  const char *name;
+  bool replicates; // it has a sync switch of its own: replication = "sync" is possible
+  // Returns the driver's state in *state, or a negative errno with *error saying what is wrong and what would be right.
+  int (*open)(void **state, struct loop *, const struct broker_settings *, const struct broker_watch *,
+              const char **error);
+  void (*apply)(void *state, const struct broker_duty *);
+  const struct broker_view *(*view)(const void *state);
+  void (*close)(void *state); // leaves the broker as it is
+};
+
+// Opens the driver that the settings name; starts with no duty: the broker is not touched before broker_apply.
+int broker_open(struct broker **, struct loop *, const struct broker_settings *, const struct broker_watch *,
+                const char **error);
+void broker_apply(struct broker *, const struct broker_duty *);
+const struct broker_view *broker_view(const struct broker *);
+void broker_close(struct broker *); // NULL is allowed
+
+const struct broker_driver *broker_find(const char *name); // NULL: no such driver
+
+extern const struct broker_driver broker_none, broker_redis;
+
+#endif

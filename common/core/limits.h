@@ -5,8 +5,9 @@
 
 #include <assert.h>
 
-// A list holds at most one of each release, PERSIST, two SENDs to each peer, one of each claim, and its facts.
-#define ACTIONS_MAX 24
+// A list holds at most one of each release, PERSIST, two SENDs to each peer, one of each claim, and its
+// facts.
+#define ACTIONS_MAX 28
 
 // Beats under way to one peer whose sending time is remembered: a grant of an older one renews nothing (L4).
 // At three beats a lease 32 covers a round trip of ten leases.

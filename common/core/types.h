@@ -9,7 +9,8 @@
 
 #include "common/core/limits.h"
 
-// A point of CLOCK_BOOTTIME. A struct, so that it cannot be mixed with a duration (plain int64_t, unit in the name).
+// A point of CLOCK_BOOTTIME. A struct, so that it cannot be mixed with a duration (plain int64_t, unit in the
+// name).
 struct instant {
   int64_t us;
 };
@@ -22,11 +23,11 @@ enum voter_id { VOTER_A = 0, VOTER_B = 1, VOTER_W = 2, NOBODY = 3 };
 #define VOTERS 3
 #define NODES 2
 
-#define ROLES(X)                                                                                                \
-  X(WITNESS, "witness")                                                                                         \
-  X(SECONDARY, "secondary")                                                                                     \
-  X(SUSPECT, "suspect")                                                                                         \
-  X(CANDIDATE, "candidate")                                                                                     \
+#define ROLES(X)                                                                                             \
+  X(WITNESS, "witness")                                                                                      \
+  X(SECONDARY, "secondary")                                                                                  \
+  X(SUSPECT, "suspect")                                                                                      \
+  X(CANDIDATE, "candidate")                                                                                  \
   X(MASTER, "master")
 
 #define ENUM_ROLE(name, text) ROLE_##name,
@@ -34,10 +35,10 @@ enum role { ROLES(ENUM_ROLE) ROLE_COUNT };
 #undef ENUM_ROLE
 
 // What replication the broker offers (protocol.md, end of section 6).
-#define REPLICATIONS(X)                                                                                         \
-  X(SYNC, "sync")                                                                                               \
-  X(ASYNC, "async")                                                                                             \
-  X(SHARED, "shared")                                                                                           \
+#define REPLICATIONS(X)                                                                                      \
+  X(SYNC, "sync")                                                                                            \
+  X(ASYNC, "async")                                                                                          \
+  X(SHARED, "shared")                                                                                        \
   X(NONE, "none")
 
 #define ENUM_REPLICATION(name, text) REPLICATION_##name,
@@ -116,13 +117,13 @@ struct beat {
 
 // ---- events: what happens to a core ----
 
-#define EVENTS(X)                                                                                               \
-  X(TIMER, "timer")             /* core_deadline has come, or any other moment */                              \
-  X(BEAT, "beat")               /* an authenticated beat, newer than any before it in its session */           \
-  X(BROKER, "broker")           /* what is known of the own broker */                                          \
-  X(DONE, "done")               /* the broker has reached the duty with this serial */                         \
-  X(ORDER, "order")             /* an operator's word */                                                       \
-  X(DISK_FAILED, "disk-failed") /* the PERSIST of the last list failed: nothing behind it was performed */     \
+#define EVENTS(X)                                                                                            \
+  X(TIMER, "timer")             /* core_deadline has come, or any other moment */                            \
+  X(BEAT, "beat")               /* an authenticated beat, newer than any before it in its session */         \
+  X(BROKER, "broker")           /* what is known of the own broker */                                        \
+  X(DONE, "done")               /* the broker has reached the duty with this serial */                       \
+  X(ORDER, "order")             /* an operator's word */                                                     \
+  X(DISK_FAILED, "disk-failed") /* the PERSIST of the last list failed: nothing behind it was performed */   \
   X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */
 
 #define ENUM_EVENT(name, text) EVENT_##name,
@@ -138,12 +139,12 @@ struct broker_report {
   struct position peer;     // as master: what the secondary holds, straight from the brokers; (0,0) unknown
 };
 
-#define ORDERS(X)                                                                                               \
-  X(SWITCHOVER, "switchover") /* hand over, planned (L8) */                                                    \
-  X(RETIRE, "retire")         /* a clean stop: hand over if the other may lead, never stand again */           \
-  X(FREEZE, "freeze")                                                                                           \
-  X(THAW, "thaw")                                                                                               \
-  X(FORM, "form")   /* B3 with data: `node` holds it, epochs above `above` */                                  \
+#define ORDERS(X)                                                                                            \
+  X(SWITCHOVER, "switchover") /* hand over, planned (L8) */                                                  \
+  X(RETIRE, "retire")         /* a clean stop: hand over if the other may lead, never stand again */         \
+  X(FREEZE, "freeze")                                                                                        \
+  X(THAW, "thaw")                                                                                            \
+  X(FORM, "form")   /* B3 with data: `node` holds it, epochs above `above` */                                \
   X(FORCE, "force") /* F1 */
 
 #define ENUM_ORDER(name, text) ORDER_##name,
@@ -176,30 +177,31 @@ struct event {
 
 // ---- actions: what a core wants done, in this order ----
 
-#define ACTIONS(X)                                                                                              \
-  X(ADDRESS_DROP, "address-drop") /* remove the virtual IPs */                                                 \
-  X(FENCE_CLOSE, "fence-close")   /* close the kernel fence now */                                             \
-  X(FENCE_ARM, "fence-arm")       /* the kernel lets traffic pass until `until` (NEVER: sole ownership) */     \
-  X(PERSIST, "persist")           /* the ballot to disk; a barrier: if it fails, nothing behind it happens */  \
-  X(SEND, "send")                                                                                               \
-  X(BROKER, "broker") /* the duty of the own broker, a newer one replaces it */                                \
-  X(ADDRESS_ADD, "address-add")                                                                                 \
-  X(TELL, "tell") /* a fact for log, events and status */
+#define ACTIONS(X)                                                                                           \
+  X(ADDRESS_DROP, "address-drop") /* remove the virtual IPs */                                               \
+  X(FENCE_CLOSE, "fence-close")   /* close the kernel fence now */                                           \
+  X(FENCE_ARM, "fence-arm")       /* the kernel lets traffic pass until `until` (NEVER: sole ownership) */   \
+  X(PERSIST, "persist") /* the ballot to disk; a barrier: if it fails, nothing behind it happens */          \
+  X(SEND, "send")                                                                                            \
+  X(BROKER, "broker") /* the duty of the own broker, a newer one replaces it */                              \
+  X(ADDRESS_ADD, "address-add")                                                                              \
+  X(TELL, "tell") /* a fact for log, events and status; performed also when PERSIST failed */
 
 #define ENUM_ACTION(name, text) ACTION_##name,
 enum action_type { ACTIONS(ENUM_ACTION) ACTION_COUNT };
 #undef ENUM_ACTION
 
-#define BROKER_MODES(X)                                                                                         \
-  X(HOLD, "hold")     /* serve nobody and take no writes; keep the data */                                     \
-  X(FOLLOW, "follow") /* secondary of `master`, in its reign `epoch` */                                        \
+#define BROKER_MODES(X)                                                                                      \
+  X(HOLD, "hold")     /* serve nobody and take no writes; keep the data */                                   \
+  X(FOLLOW, "follow") /* secondary of `master`, in its reign `epoch` */                                      \
   X(LEAD, "lead")     /* master in `epoch` */
 
 #define ENUM_BROKER_MODE(name, text) BROKER_##name,
 enum broker_mode { BROKER_MODES(ENUM_BROKER_MODE) BROKER_MODE_COUNT };
 #undef ENUM_BROKER_MODE
 
-// What the own broker is to be. Level, not edge: doing it twice does no harm, and the newest one alone counts.
+// What the own broker is to be. Level, not edge: doing it twice does no harm, and the newest one alone
+// counts.
 struct broker_duty {
   uint32_t serial; // of this duty; EVENT_DONE answers with it
   uint8_t mode;    // enum broker_mode
@@ -209,40 +211,41 @@ struct broker_duty {
   bool sync;   // wait for the secondary before acknowledging
 };
 
-#define FACTS(X)                                                                                                \
-  X(ROLE, "role")               /* from, to (enum role), cause: a row of the transition table */               \
-  X(REIGN, "reign")             /* this node's reign is now `epoch` without a change of role (L7) */           \
-  X(LEADER, "leader")           /* `who` leads in `epoch` */                                                   \
-  X(RECORD, "record")           /* the record known here is now `sync` */                                      \
-  X(COMMITTED, "committed")     /* the record `sync` is committed */                                           \
-  X(FORMED, "formed")           /* this voter is no longer BLANK */                                            \
-  X(BLANKED, "blanked")         /* this voter found that it lost its memory (B2) */                            \
-  X(AMNESIAC, "amnesiac")       /* `who` shows less than it has shown before (B2) */                           \
-  X(FROZEN, "frozen")                                                                                           \
-  X(THAWED, "thawed")                                                                                           \
-  X(REFUSED, "refused")         /* an order was refused: `why` */                                              \
-  X(ACCEPTED, "accepted")       /* an order is under way */                                                    \
-  X(COMPLETED, "completed")     /* an order is done */                                                         \
-  X(TAKEN_BACK, "taken-back")   /* a hand-over was given up, this node goes on as master: `why` */
+#define FACTS(X)                                                                                             \
+  X(ROLE, "role")           /* from, to (enum role), cause: a row of the transition table */                 \
+  X(REIGN, "reign")         /* this node's reign is now `epoch` without a change of role (L7) */             \
+  X(LEADER, "leader")       /* `who` leads in `epoch` */                                                     \
+  X(RECORD, "record")       /* the record known here is now `sync` */                                        \
+  X(COMMITTED, "committed") /* the record `sync` is committed */                                             \
+  X(FORMED, "formed")       /* this voter is no longer BLANK */                                              \
+  X(BLANKED, "blanked")     /* this voter found that it lost its memory (B2) */                              \
+  X(AMNESIAC, "amnesiac")   /* `who` shows less than it has shown before (B2) */                             \
+  X(FROZEN, "frozen")                                                                                        \
+  X(THAWED, "thawed")                                                                                        \
+  X(REFUSED, "refused")       /* an order was refused: `why` */                                              \
+  X(ACCEPTED, "accepted")     /* an order is under way */                                                    \
+  X(COMPLETED, "completed")   /* an order is done */                                                         \
+  X(TAKEN_BACK, "taken-back") /* a hand-over was given up, this node goes on as master: `why` */
 
 #define ENUM_FACT(name, text) FACT_##name,
 enum fact_type { FACTS(ENUM_FACT) FACT_COUNT };
 #undef ENUM_FACT
 
-#define REASONS(X)                                                                                              \
-  X(NONE, "none")                                                                                               \
-  X(NOT_MASTER, "this node is not master")                                                                     \
-  X(BUSY, "a hand-over is already under way")                                                                  \
-  X(PEER_SILENT, "the other node is not heard")                                                                \
-  X(PEER_UNHEALTHY, "the other node's broker is not fit to lead")                                              \
-  X(PEER_BLANK, "the other node is blank: it has no memory that counts")                                       \
-  X(PEER_BEHIND, "the other node does not hold everything that was acknowledged")                              \
-  X(TIMED_OUT, "the other node did not catch up in time")                                                      \
-  X(NOT_ALL_BLANK, "not all three voters are blank and hear each other")                                       \
-  X(ALREADY, "it is so already")                                                                                \
-  X(NOT_A_NODE, "the witness cannot do this, ask an agent")                                                    \
-  X(DISK, "the ballot cannot be written")                                                                      \
-  X(LEADS_ALREADY, "this node is master already")
+#define REASONS(X)                                                                                           \
+  X(NONE, "none")                                                                                            \
+  X(NOT_MASTER, "this node is not master")                                                                   \
+  X(BUSY, "a hand-over is already under way")                                                                \
+  X(PEER_SILENT, "the other node is not heard")                                                              \
+  X(PEER_UNHEALTHY, "the other node's broker is not fit to lead")                                            \
+  X(PEER_BLANK, "the other node is blank: it has no memory that counts")                                     \
+  X(PEER_BEHIND, "the other node does not hold everything that was acknowledged")                            \
+  X(TIMED_OUT, "the other node did not catch up in time")                                                    \
+  X(NOT_ALL_BLANK, "not all three voters are blank and hear each other")                                     \
+  X(ALREADY, "it is so already")                                                                             \
+  X(NOT_A_NODE, "the witness cannot do this, ask an agent")                                                  \
+  X(DISK, "the ballot cannot be written")                                                                    \
+  X(LEADS_ALREADY, "this node is master already")                                                            \
+  X(NO_EPOCH, "no epoch is left above those seen")
 
 #define ENUM_REASON(name, text) REASON_##name,
 enum reason { REASONS(ENUM_REASON) REASON_COUNT };
@@ -261,11 +264,11 @@ struct fact {
 struct action {
   enum action_type type;
   union {
-    struct instant until;       // FENCE_ARM
-    struct ballot ballot;       // PERSIST
-    struct beat beat;           // SEND
-    struct broker_duty broker;  // BROKER
-    struct fact fact;           // TELL
+    struct instant until;      // FENCE_ARM
+    struct ballot ballot;      // PERSIST
+    struct beat beat;          // SEND
+    struct broker_duty broker; // BROKER
+    struct fact fact;          // TELL
   };
 };
 

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a node's role does: rules L1-L7.
+#include <assert.h>
+
+#include "common/core/lease.h"
+#include "common/core/record.h"
+#include "common/core/step.h"
+
+// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016
+static uint32_t draw(struct core *core, uint32_t below) {
+  core->random ^= core->random == 0 ? 0x9e3779b97f4a7c15u : 0;
+  core->random ^= core->random >> 12;
+  core->random ^= core->random << 25;
+  core->random ^= core->random >> 27;
+  return (uint32_t)((core->random * 0x2545f4914f6cdd1du) >> 33) % below;
+}
+
+/* A freeze keeps who leads: the last reign's own node may still stand (L2). */
+static bool frozen_out(const struct core *core) {
+  if (!core->voter.ballot.frozen.on)
+    return false;
+  uint64_t last = core_record(core)->epoch;
+  last = core->reign > last ? core->reign : last;
+  uint64_t theirs = core->peer[other_node(core)].beat.reign;
+  last = theirs > last ? theirs : last;
+  return epoch_owner(last) != core->config.self;
+}
+
+static bool fit(const struct core *core) {
+  return core->broker.health > 0 && !core->broker.dead && !core->voter.ballot.blank && !core->retired &&
+         !record_excludes(core_record(core), core->config.self);
+}
+
+bool fit_to_lead(const struct core *core) {
+  return fit(core) && !frozen_out(core);
+}
+
+void claim_next_epoch(struct step *s) {
+  struct core *core = s->core;
+  uint64_t epoch = epoch_next(core->config.self, highest_epoch(core));
+  assert(epoch != 0); /* F1 leaves room for 2^32 forced epochs */
+  core->voter.dirty |= core->voter.ballot.epoch != epoch;
+  core->voter.ballot.epoch = epoch;
+  core->claim_seq = core->seq + 1; /* no beat before this one claims it */
+  s->ask = ALL_VOTERS;
+}
+
+static void stand(struct step *s, enum cause cause) {
+  struct core *core = s->core;
+  voter_no_leader(&core->voter);
+  claim_next_epoch(s);
+  core->give_up_at = instant_plus_ms(s->now, core->config.lease_ms / 4);
+  become(s, ROLE_CANDIDATE, cause);
+}
+
+void end_reign(struct step *s, enum cause cause) {
+  struct core *core = s->core;
+  become(s, ROLE_SECONDARY, cause);
+  voter_no_leader(&core->voter);
+  core->lease_end = INSTANT_PAST;
+  core->forced = false;
+  core->quiet = false; /* until the broker has reached HOLD */
+  core->promoted = false;
+  core->follow = NOBODY;
+  sync_end(s);
+  handover_end(s);
+}
+
+void role_expire(struct step *s) {
+  if (s->core->role == ROLE_MASTER && !core_leads(s->core, s->now))
+    end_reign(s, CAUSE_LEASE); /* L5 */
+}
+
+static void win(struct step *s, struct instant lease) {
+  struct core *core = s->core;
+  core->reign = core->voter.ballot.epoch;
+  core->lease_end = lease;
+  become(s, ROLE_MASTER, CAUSE_ELECTED);
+  sync_begin(s);
+}
+
+/* L7: the wish is granted; record and sole ownership stand, since nobody else led in between. */
+static void renew_reign(struct step *s, struct instant lease) {
+  struct core *core = s->core;
+  core->reign = core->voter.ballot.epoch;
+  core->lease_end = instant_later(core->lease_end, lease);
+  tell(s, (struct fact){.type = FACT_REIGN, .who = core->config.self, .epoch = core->reign});
+  s->ask = ALL_VOTERS;
+}
+
+static void granted(struct step *s, const struct peer *peer) {
+  struct core *core = s->core;
+  const struct beat *beat = &peer->beat;
+  const struct sent *sent = find_sent(peer, beat->grant);
+  if (sent == NULL || beat->leader != core->config.self || beat->leader_epoch != beat->epoch)
+    return;
+  struct instant lease = lease_end(sent->at, sent->lease_ms, core->config.drift_ppm); /* L4 */
+  bool claims =
+      core->role == ROLE_CANDIDATE || (core->role == ROLE_MASTER && core->voter.ballot.epoch > core->reign);
+  bool claimed = claims && beat->epoch == core->voter.ballot.epoch && beat->grant >= core->claim_seq;
+  if (claimed && instant_before(s->now, lease)) { /* L3 */
+    if (core->role == ROLE_MASTER)
+      renew_reign(s, lease);
+    else if (!record_excludes(core_record(core), core->config.self))
+      win(s, lease);
+  } else if (core->role == ROLE_MASTER && beat->leader_epoch == core->reign) {
+    core->lease_end = instant_later(core->lease_end, lease);
+    core->forced = false; /* F1: a majority exists again */
+  }
+}
+
+static bool deposes(const struct core *core, const struct beat *beat) {
+  bool master = beat->role == ROLE_MASTER && beat->reign > core->reign;
+  bool leader =
+      beat->leader != core->config.self && beat->leader != NOBODY && beat->leader_epoch > core->reign;
+  return master || leader;
+}
+
+void role_beat(struct step *s, unsigned from) {
+  struct core *core = s->core;
+  const struct peer *peer = &core->peer[from];
+  if (core->role == ROLE_MASTER && deposes(core, &peer->beat))
+    end_reign(s, CAUSE_DEPOSED); /* L6 */
+  if (core->role == ROLE_MASTER && peer->beat.epoch > core->voter.ballot.epoch)
+    claim_next_epoch(s); /* L7 */
+  if (!core_blank_peer(core, from))
+    granted(s, peer); /* B1: the grants of a BLANK voter count for nothing */
+  if (core->role == ROLE_MASTER)
+    sync_beat(s, from);
+}
+
+/* Two due beats did not come; half a beat of lateness is no loss. */
+static struct instant missed_at(const struct core *core, unsigned leader) {
+  return instant_plus_us(core->peer[leader].heard, (int64_t)core->config.beat_ms * 2500);
+}
+
+static bool leader_heard(const struct core *core) {
+  const struct promise *promise = &core->voter.promise;
+  return promise->leader != NOBODY && voter_promised(&core->voter, core->now) &&
+         instant_before(core->now, missed_at(core, promise->leader));
+}
+
+static bool somebody_free(const struct core *core) {
+  for (unsigned i = 0; i < VOTERS; i++) {
+    const struct peer *peer = &core->peer[i];
+    bool answered = i != core->config.self && peer->session != 0 && lately(core, peer->reached, 2);
+    if (answered && peer->beat.free_ms == 0 && !core_blank_peer(core, i))
+      return true;
+  }
+  return false;
+}
+
+/* L2: where both could stand, the one behind waits a beat longer, or the one that is not preferred. */
+static bool waits_for_other(const struct core *core) {
+  unsigned other = other_node(core);
+  const struct peer *peer = &core->peer[other];
+  const struct beat *beat = &peer->beat;
+  bool could_stand = peer->session != 0 && lately(core, peer->heard, 2) && beat->role != ROLE_MASTER &&
+                     beat->health > 0 && !core_blank_peer(core, other) &&
+                     !record_excludes(core_record(core), other);
+  if (!could_stand)
+    return false;
+  const struct position *mine = &core->broker.position, *theirs = &beat->position;
+  if (sync_replicates(core) && mine->epoch != theirs->epoch)
+    return mine->epoch < theirs->epoch;
+  if (sync_replicates(core) && mine->offset != theirs->offset)
+    return mine->offset < theirs->offset;
+  return core->config.preferred != core->config.self;
+}
+
+static void suspect_timer(struct step *s) {
+  struct core *core = s->core;
+  bool ready = fit_to_lead(core) && !voter_promised(&core->voter, s->now) &&
+               !voter_silent(&core->voter, s->now) && !instant_before(s->now, core->stand_after) &&
+               somebody_free(core);
+  if (!ready) {
+    core->ready_since = INSTANT_NEVER;
+    return;
+  }
+  core->ready_since = instant_earlier(core->ready_since, s->now);
+  int64_t wait_ms = waits_for_other(core) ? core->config.beat_ms : 0;
+  if (!instant_before(s->now, instant_plus_ms(core->ready_since, wait_ms)))
+    stand(s, CAUSE_STAND); /* L2 */
+}
+
+static void candidate_timer(struct step *s) {
+  struct core *core = s->core;
+  if (!fit(core)) {
+    become(s, ROLE_SUSPECT, CAUSE_UNFIT);
+  } else if (!instant_before(s->now, core->give_up_at)) {
+    core->stand_after = instant_plus_ms(s->now, 1 + draw(core, core->config.lease_ms));
+    become(s, ROLE_SUSPECT, CAUSE_GAVE_UP);
+  }
+}
+
+void role_timer(struct step *s) {
+  struct core *core = s->core;
+  if (core->handing && !instant_before(s->now, core->stand_after))
+    core->handing = false;
+  if (core->role == ROLE_SECONDARY && !core->handing && !leader_heard(core))
+    become(s, ROLE_SUSPECT, CAUSE_NO_LEADER); /* L1 */
+  if (core->role == ROLE_SUSPECT)
+    suspect_timer(s);
+  else if (core->role == ROLE_CANDIDATE)
+    candidate_timer(s);
+}
+
+void handover_hear(struct step *s, unsigned from) {
+  struct core *core = s->core;
+  bool waiting = core->role == ROLE_SECONDARY || core->role == ROLE_SUSPECT;
+  if (from == other_node(core) && waiting && fit(core) && !voter_silent(&core->voter, s->now))
+    stand(s, CAUSE_HANDOVER); /* L8: on that beat alone, also while frozen */
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Internal to common/core: one call of core_step under way, and what its files offer each other.
+#ifndef TANIST_CORE_STEP_H
+#define TANIST_CORE_STEP_H
+
+#include "common/core/core.h"
+
+#define FACTS_MAX 12 // of one step; ACTIONS_MAX leaves room for them
+
+struct step {
+  struct core *core;
+  struct instant now;
+  uint8_t ask;    // bit per voter: send it a beat, with ASK where the role asks
+  uint8_t answer; // bit per voter: answer its ASK
+  size_t fact_count;
+  struct fact fact[FACTS_MAX];
+};
+
+#define ALL_VOTERS ((1 << VOTERS) - 1)
+
+// ---- core.c ----
+bool is_node(const struct core *);
+unsigned other_node(const struct core *);
+uint64_t highest_epoch(const struct core *); // of all it has seen
+const struct record *core_record(const struct core *);
+// The one door for a change of role: checks the table, tells, and does what goes with entering the role.
+void become(struct step *, enum role, enum cause);
+void tell(struct step *, struct fact);
+void tell_record(struct step *, enum fact_type);
+void set_frozen(struct step *, struct frozen);
+bool lately(const struct core *, struct instant, unsigned beats); // not more than so many beats ago
+const struct sent *find_sent(const struct peer *, uint64_t seq);
+
+// ---- beat.c: what a beat tells ----
+void on_beat(struct step *, uint64_t session, const struct beat *);
+
+// ---- role.c: L1-L7, L9 ----
+void role_expire(struct step *);              // L5: before anything else
+void role_beat(struct step *, unsigned from); // L3, L4, L6, L7
+void role_timer(struct step *);               // L1, L2
+void end_reign(struct step *, enum cause);    // L5, L6, L8
+void claim_next_epoch(struct step *);         // L2, L7
+bool fit_to_lead(const struct core *);
+
+// ---- handover.c: L8 ----
+void handover_order(struct step *, const struct order *);
+void handover_timer(struct step *);
+void handover_done(struct step *, struct position);
+void handover_hear(struct step *, unsigned from); // a beat with HANDOVER
+void handover_end(struct step *);                 // the reign has ended under it
+bool handover_pauses(const struct core *);
+
+// ---- sync.c: S1-S6 ----
+void sync_begin(struct step *);               // a new master's first record
+void sync_beat(struct step *, unsigned from); // commits
+void sync_timer(struct step *);
+void sync_done(struct step *, struct position); // the broker waits for the secondary from here on
+void sync_progress(struct step *);              // a position has news
+void sync_end(struct step *);
+bool sync_replicates(const struct core *);             // S1-S3, S5, S6 apply
+bool sync_holds(const struct core *, struct position); // the secondary has reached it, in this reign
+bool sync_joinable(const struct core *);               // the other keeps up and could be in the pair
+
+// ---- blank.c, force.c ----
+void blank_memory(struct step *, unsigned from); // B2
+void blank_follow(struct step *, unsigned from); // B1: after an accepted master's beat
+void blank_timer(struct step *);                 // B3
+void form_order(struct step *, const struct order *);
+void force_order(struct step *);
+
+// ---- emit.c ----
+void emit(struct step *, struct actions *);
+void emit_failed(struct step *); // the list's PERSIST failed
+
+#endif

@@ -48,7 +48,14 @@ struct loop_signal {
   loop_signal_fn *fn;
 };
 
+// What libevent would print, our callers get as an error.
+static void keep_silent(int severity, const char *text) {
+  (void)severity;
+  (void)text;
+}
+
 struct loop *loop_new(void) {
+  event_set_log_callback(keep_silent);
   struct loop *loop = calloc(1, sizeof *loop);
   struct event_config *config = event_config_new();
   if (loop != NULL && config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME) == 0)

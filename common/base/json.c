@@ -23,30 +23,27 @@ static struct json *outer(json_t *json) {
 
 static bool short_of_memory; // since the last time that a text was made
 
-static json_t *noted(json_t *json) {
-  short_of_memory |= json == NULL;
-  return json;
-}
-
 // ---- building ----
 
 struct json *json_new_object(void) {
-  return outer(noted(json_object()));
+  return outer(json_object());
 }
 struct json *json_new_array(void) {
-  return outer(noted(json_array()));
+  return outer(json_array());
 }
 void json_free(struct json *json) {
   json_decref(inner(json));
 }
 
+// jansson refuses a NULL on either side: a failure further in is noticed here, one further out at the next
+// call.
 static void set(struct json *object, const char *key, json_t *value) {
-  if (json_object_set_new(inner(object), key, noted(value)) != 0)
+  if (json_object_set_new(inner(object), key, value) != 0)
     short_of_memory = true;
 }
 
 static void append(struct json *array, json_t *value) {
-  if (json_array_append_new(inner(array), noted(value)) != 0)
+  if (json_array_append_new(inner(array), value) != 0)
     short_of_memory = true;
 }
 

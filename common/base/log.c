@@ -64,10 +64,11 @@ static size_t put_prefix(char *line, size_t size, enum log_level level) {
                           log_state.program, level_name[level]);
 }
 
-// A stderr that nobody reads must not stop an agent: what finds no room is counted, not waited for.
+// A stderr that nobody reads must not stop an agent, and one whose reader has gone must not end it by
+// SIGPIPE: what finds no room is counted, not waited for.
 static bool put_line(const char *line, size_t length) {
   struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-  return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0 &&
+  return poll(&out, 1, 0) == 1 && out.revents == POLLOUT &&
          write(STDERR_FILENO, line, length) == (ssize_t)length;
 }
 

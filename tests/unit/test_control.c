@@ -26,15 +26,14 @@ static struct loop *loop;
 static struct loop_timer *guard;
 static struct control *control;
 
-static int requests;     // seen by the handler
-static uint64_t last;    // connection of the newest
-static uint64_t held[4]; // connections whose "hold" was not answered
+static int requests;       // seen by the handler
+static int depth, deepest; // of handlers within each other
+static uint64_t held[4];   // connections whose "hold" was not answered
 static size_t held_count;
 
 static void handle(void *arg, uint64_t connection, const struct json *request, bool may_change) {
   (void)arg;
   requests++;
-  last = connection;
   const char *command = json_get_text(request, "command", "");
   if (strcmp(command, "hold") == 0 && held_count < 4) {
     held[held_count++] = connection;
@@ -56,7 +55,9 @@ static void handle(void *arg, uint64_t connection, const struct json *request, b
     json_put_text(reply, "text", text);
     free(text);
   }
+  deepest = ++depth > deepest ? depth : deepest;
   control_reply(control, connection, reply);
+  depth--;
   control_reply(control, connection, reply); // a second one is ignored
   json_free(reply);
 }
@@ -165,6 +166,7 @@ static void thousand_requests_at_once_are_taken_in_turn(void **state) {
   assert_int_equal(write(fd, many, sizeof many), sizeof many);
   for (size_t i = 0; i < sizeof many; i += 4)
     assert_contains(receive(fd), "{\"ok\":true,");
+  assert_int_equal(deepest, 1);
   close(fd);
 }
 
@@ -373,6 +375,15 @@ static void only_a_stale_socket_is_replaced(void **state) {
   assert_contains(receive(fd), "status");
   close(fd);
   control_close(control);
+
+  fd = socket(AF_UNIX, SOCK_STREAM, 0); // one that is stopped, with its queue full
+  assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+  assert_int_equal(listen(fd, 0), 0);
+  int queued = connect_client();
+  assert_int_equal(control_listen(&control, loop, path, &handler), -EADDRINUSE);
+  close(queued);
+  close(fd);
+  unlink(path);
 
   close(open(path, O_CREAT | O_WRONLY, 0600)); // somebody's file
   assert_int_equal(control_listen(&control, loop, path, &handler), -EEXIST);

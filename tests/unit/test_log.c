@@ -141,6 +141,19 @@ static void full_stderr_does_not_block_and_is_told_later(void **state) {
   assert_null(strstr(logged(), "lost"));
 }
 
+static void gone_reader_does_not_end_us(void **state) {
+  (void)state;
+  close(tap);
+  log_error("unheard"); // would be SIGPIPE
+  int fds[2];
+  assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+  dup2(fds[1], STDERR_FILENO);
+  close(fds[1]);
+  tap = fds[0];
+  log_error("heard");
+  assert_non_null(strstr(logged(), "1 lines of this log were lost"));
+}
+
 static void assert_clean(const char *given, const char *wanted) {
   char text[64];
   strcpy(text, given);
@@ -165,13 +178,10 @@ static void text_keeps_utf8_and_nothing_else(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(line_has_time_program_and_level),
-      TEST(journal_gets_its_prefixes),
-      TEST(level_is_chosen_by_the_environment),
-      TEST(control_characters_are_harmless),
-      TEST(long_line_is_cut_and_stays_one_line),
-      TEST(full_stderr_does_not_block_and_is_told_later),
-      cmocka_unit_test(text_keeps_utf8_and_nothing_else),
+      TEST(line_has_time_program_and_level),     TEST(journal_gets_its_prefixes),
+      TEST(level_is_chosen_by_the_environment),  TEST(control_characters_are_harmless),
+      TEST(long_line_is_cut_and_stays_one_line), TEST(full_stderr_does_not_block_and_is_told_later),
+      TEST(gone_reader_does_not_end_us),         cmocka_unit_test(text_keeps_utf8_and_nothing_else),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,7 +293,7 @@ static struct other *claim_place(struct peer *peer) {
 static enum seal_result take_claim(struct seal *seal, struct peer *peer, struct other *other,
                                    const struct arrival *in) {
   if (in->header.seq <= other->heard)
-    return SEAL_REPLAY;
+    return in->header.seq == other->heard ? SEAL_IDLE : SEAL_REPLAY; /* the same one comes on every path */
   bool known = other >= peer->claim && other < peer->claim + CLAIMS;
   other->heard = in->header.seq;
   other->beats = CLAIM_BEATS;

@@ -86,7 +86,9 @@ int key_public_parse(const char *text, unsigned char public_key[KEY_SIZE], char 
   int rc = crypto_agree(any.private_key, public_key, secret);
   crypto_wipe(secret, sizeof secret);
   crypto_wipe(&any, sizeof any);
-  if (rc != 0)
+  if (rc != 0 && rc != -EINVAL)
+    snprintf(error, size, "the public key \"%s\" cannot be checked: %s", text, strerror(-rc));
+  else if (rc != 0)
     snprintf(error, size,
              "\"%s\" is a public key of low order, which protects nothing: make another with tanist keygen",
              text);

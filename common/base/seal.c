@@ -68,6 +68,7 @@ struct arrival {
   const unsigned char *bytes;
   struct instant now;
   unsigned path;
+  bool known; // its session is the peer's, or a claim
   unsigned char plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE];
 };
 
@@ -294,10 +295,9 @@ static enum seal_result take_claim(struct seal *seal, struct peer *peer, struct 
                                    const struct arrival *in) {
   if (in->header.seq <= other->heard)
     return in->header.seq == other->heard ? SEAL_IDLE : SEAL_REPLAY; /* the same one comes on every path */
-  bool known = other >= peer->claim && other < peer->claim + CLAIMS;
   other->heard = in->header.seq;
   other->beats = CLAIM_BEATS;
-  if (known)
+  if (in->known)
     return SEAL_IDLE;
   if (!derive(seal, seal->self, seal->session, in->header.from, other->session, other->send))
     return SEAL_LIMITED;
@@ -324,7 +324,7 @@ static bool take_session(struct seal *seal, struct peer *peer, struct other *oth
   peer->floor = peer->seq;
   memset(&peer->window, 0, sizeof peer->window);
   memset(peer->path, 0, sizeof peer->path);
-  if (other >= peer->claim && other < peer->claim + CLAIMS)
+  if (in->known) /* it was a claim */
     memset(other, 0, sizeof *other);
   return true;
 }
@@ -345,8 +345,7 @@ static enum seal_result take_beat(struct peer *peer, const struct arrival *in, s
   return first ? SEAL_OK : SEAL_COPY;
 }
 
-/* Sealed for our own session: the peer's by now if its sender has heard us since the present one became that.
- */
+/* Sealed for our own session: taken if its sender has heard us since the present one was. */
 static enum seal_result opened_for_us(struct seal *seal, struct peer *peer, struct other *other,
                                       struct arrival *in, struct seal_opened *out) {
   if (other == &peer->other)
@@ -373,7 +372,8 @@ static bool opens(struct seal *seal, const unsigned char key[CRYPTO_KEY_SIZE], s
 static enum seal_result try_keys(struct seal *seal, struct arrival *in, struct seal_opened *out) {
   struct peer *peer = peer_of(seal, in->header.from);
   struct other fresh, *other = find(peer, in->header.session);
-  if (other == NULL) {
+  in->known = other != NULL;
+  if (!in->known) {
     if (retired(peer, in->header.session))
       return SEAL_REPLAY;
     if (!bucket_take(&seal->derive[in->path == SEAL_STRANGER], in->now, DERIVE_EVERY_US, DERIVE_BURST) ||

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/key.h"
+
 // ---- texts with a form ----
 
 // Decimal digits alone, without a sign or blanks that strtoul would take.
@@ -21,41 +23,6 @@ static bool parse_number(const char *text, unsigned long max, unsigned *value) {
   }
   *value = (unsigned)n;
   return n <= max;
-}
-
-// Splits "HOST:PORT" or "[HOST]:PORT"; the brackets tell IPv6.
-static bool split_address(const char *text, char *host, size_t size, unsigned *port, int *family) {
-  const char *colon = strrchr(text, ':');
-  *family = *text == '[' ? AF_INET6 : AF_INET;
-  const char *from = text + (*family == AF_INET6);
-  const char *to = colon ? colon - (*family == AF_INET6) : NULL;
-  if (!colon || to < from || (size_t)(to - from) >= size || (*family == AF_INET6 && *to != ']'))
-    return false;
-  memcpy(host, from, (size_t)(to - from));
-  host[to - from] = '\0';
-  return parse_number(colon + 1, UINT16_MAX, port) && *port > 0;
-}
-
-bool cluster_address_parse(const char *text, struct cluster_address *out) {
-  char host[INET6_ADDRSTRLEN];
-  unsigned port;
-  int family;
-  struct cluster_address a = {.text = text};
-  if (!split_address(text, host, sizeof host, &port, &family))
-    return false;
-  if (family == AF_INET) {
-    a.size = sizeof a.in4;
-    a.in4.sin_family = AF_INET;
-    a.in4.sin_port = htons((uint16_t)port);
-  } else {
-    a.size = sizeof a.in6;
-    a.in6.sin6_family = AF_INET6;
-    a.in6.sin6_port = htons((uint16_t)port);
-  }
-  if (inet_pton(family, host, family == AF_INET ? (void *)&a.in4.sin_addr : (void *)&a.in6.sin6_addr) != 1)
-    return false;
-  *out = a;
-  return true;
 }
 
 bool cluster_vip_parse(const char *text, struct cluster_vip *out) {
@@ -78,27 +45,9 @@ bool cluster_vip_parse(const char *text, struct cluster_vip *out) {
   return true;
 }
 
-static int base64_digit(char c) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const char *at = c ? strchr(digits, c) : NULL;
-  return at ? (int)(at - digits) : -1;
-}
-
 bool cluster_key_parse(const char *text, uint8_t key[CLUSTER_KEY_SIZE]) {
-  unsigned bits = 0;
-  size_t used = 0;
-  if (strlen(text) != 44 || text[43] != '=')
-    return false;
-  for (int i = 0; i < 43; i++) {
-    int digit = base64_digit(text[i]);
-    if (digit < 0)
-      return false;
-    bits = (bits << 6 | (unsigned)digit) & 0xffff;
-    // 6 bits a character: after character i there are 6 × (i + 1) of them, a byte is whole at each eighth
-    if (6 * (unsigned)(i + 1) / 8 > used)
-      key[used++] = (uint8_t)(bits >> (6 * (unsigned)(i + 1) % 8));
-  }
-  return (bits & 3) == 0; // the last two say nothing and must be 0, or a key had four spellings
+  char error[256];
+  return key_public_parse(text, key, error, sizeof error) == 0;
 }
 
 // ---- the file ----
@@ -132,6 +81,8 @@ size_t cluster_canonical(const struct cluster_conf *cluster, char *buf, size_t s
   return conf_canonical(&cluster_table, cluster, buf, size);
 }
 
+static_assert(CLUSTER_KEY_SIZE == KEY_SIZE, "one kind of key");
+
 // ---- questions ----
 
 int cluster_voter_find(const struct cluster_conf *cluster, const char *name) {
@@ -155,6 +106,11 @@ const struct cluster_check *cluster_broker_check(const struct cluster_conf *clus
 const char *cluster_driver_name(const struct cluster_conf *cluster) {
   static const char *const names[] = {"none", "redis", "postgresql", "exec", "coprocess", "ocf", "systemd"};
   return names[cluster->broker.driver];
+}
+
+const char *cluster_replication_name(const struct cluster_conf *cluster) {
+  static const char *const names[] = {"sync", "async", "shared", "none"};
+  return names[cluster->broker.replication];
 }
 
 const char *cluster_kernel_name(const struct cluster_conf *cluster) {

@@ -7,10 +7,8 @@
 #ifndef TANIST_BASE_CLUSTER_H
 #define TANIST_BASE_CLUSTER_H
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include "common/base/conf.h"
+#include "common/base/net.h"
 #include "common/core/budget.h"
 #include "common/core/types.h"
 
@@ -21,23 +19,12 @@
 #define CLUSTER_CHECKS_MAX 16
 #define CLUSTER_GROUPS_MAX 8
 
-// An address with a port, IPv4 or IPv6; numbers only, since a failover must not wait for a name server.
-struct cluster_address {
-  const char *text; // as configured
-  socklen_t size;
-  union {
-    struct sockaddr any;
-    struct sockaddr_in in4;
-    struct sockaddr_in6 in6;
-  };
-};
-
 struct cluster_voter {
   const char *name;
   const char *key_text; // base64, 44 characters
   uint8_t key[CLUSTER_KEY_SIZE];
-  struct conf_texts address_texts;
-  struct cluster_address address[CLUSTER_PATHS_MAX];
+  struct conf_texts address_texts;               // the same as text
+  struct net_address address[CLUSTER_PATHS_MAX]; // numbers only: a failover must not wait for a name server
   size_t address_count;
 };
 
@@ -165,15 +152,14 @@ struct budget cluster_budget(const struct cluster_conf *);
 // The health check "broker", whose timing is that of the driver's probe; NULL if the file has none.
 const struct cluster_check *cluster_broker_check(const struct cluster_conf *);
 
-const char *cluster_driver_name(const struct cluster_conf *);    // "redis"
-const char *cluster_kernel_name(const struct cluster_conf *);    // "require"
-const char *cluster_mechanism_name(const struct cluster_conf *); // "auto"
+const char *cluster_driver_name(const struct cluster_conf *);      // "redis"
+const char *cluster_replication_name(const struct cluster_conf *); // "sync"
+const char *cluster_kernel_name(const struct cluster_conf *);      // "require"
+const char *cluster_mechanism_name(const struct cluster_conf *);   // "auto"
 
-// "10.0.0.1:7400", "[fd00::1]:7400". False, with nothing changed, if it is none. Keeps a pointer to text.
-bool cluster_address_parse(const char *text, struct cluster_address *);
 // "10.0.0.100/24", "fd00::100/64": into family, bytes and prefix.
 bool cluster_vip_parse(const char *text, struct cluster_vip *);
-// 44 characters of standard base64 for 32 bytes, in the one way to write them.
+// 44 characters of standard base64 for the 32 bytes of a public key that protects something (key.h).
 bool cluster_key_parse(const char *text, uint8_t key[CLUSTER_KEY_SIZE]);
 
 // A name of a cluster or voter: also good as a part of file names, nftables names and configuration keys.

@@ -2,6 +2,7 @@
 // What the keys of a configuration mean to each other: derived values, and contradictions.
 #include "common/base/cluster.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -18,43 +19,27 @@ static const char *voter_path(char *buf, int voter, const char *key) {
 
 // ---- who there is ----
 
-static bool same_host(const struct cluster_address *a, const struct cluster_address *b) {
-  if (a->any.sa_family != b->any.sa_family)
-    return false;
-  return a->any.sa_family == AF_INET ? a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr
-                                     : memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 16) == 0;
+// The table has checked the form of every address.
+static struct net_address parsed(const char *text) {
+  struct net_address address = {0};
+  char error[256];
+  int result = net_address_parse(text, &address, error, sizeof error);
+  assert(result == 0);
+  return address;
 }
 
-static uint16_t port_of(const struct cluster_address *a) {
-  return ntohs(a->any.sa_family == AF_INET ? a->in4.sin_port : a->in6.sin6_port);
-}
-
-static bool is_of_one_host(const struct cluster_address *a) {
-  if (a->any.sa_family == AF_INET6)
-    return !IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) && !IN6_IS_ADDR_MULTICAST(&a->in6.sin6_addr);
-  uint32_t bits = ntohl(a->in4.sin_addr.s_addr);
-  return bits != INADDR_ANY && bits != INADDR_BROADCAST && !IN_MULTICAST(bits);
-}
-
-static void take_addresses(struct cluster_voter *v, struct conf *conf, int voter) {
-  char path[PATH_SIZE], item[ITEM_SIZE];
+static void take_addresses(struct cluster_voter *v) {
   v->address_count = v->address_texts.count;
-  for (size_t i = 0; i < v->address_count; i++) {
-    cluster_address_parse(v->address_texts.at[i], &v->address[i]); // the table has checked its form
-    snprintf(item, sizeof item, "addresses[%zu]", i);
-    if (!is_of_one_host(&v->address[i]))
-      conf_error(conf, voter_path(path, voter, item),
-                 "\"%s\" is %s; allowed: the address of one machine, at which the other voters reach it",
-                 path, v->address[i].text);
-  }
+  for (size_t i = 0; i < v->address_count; i++)
+    v->address[i] = parsed(v->address_texts.at[i]);
 }
 
 // Is the address listed before [voter][index]?
 static bool is_taken(const struct cluster_conf *c, int voter, size_t index) {
-  const struct cluster_address *mine = &c->voter[voter].address[index];
+  const struct net_address *mine = &c->voter[voter].address[index];
   for (int v = 0; v <= voter; v++)
     for (size_t i = 0; i < (v == voter ? index : c->voter[v].address_count); i++)
-      if (same_host(&c->voter[v].address[i], mine) && port_of(&c->voter[v].address[i]) == port_of(mine))
+      if (net_address_equal(&c->voter[v].address[i], mine))
         return true;
   return false;
 }
@@ -66,7 +51,7 @@ static void check_addresses(const struct cluster_conf *c, struct conf *conf, int
     if (is_taken(c, voter, i))
       conf_error(conf, voter_path(path, voter, item),
                  "\"%s\" is %s, which is listed before; allowed: each address once", path,
-                 c->voter[voter].address[i].text);
+                 c->voter[voter].address_texts.at[i]);
   }
 }
 
@@ -88,7 +73,7 @@ static void check_identity(const struct cluster_conf *c, struct conf *conf, int 
 static bool have_path(const struct cluster_voter *a, const struct cluster_voter *b) {
   size_t n = a->address_count > b->address_count ? a->address_count : b->address_count;
   for (size_t k = 0; k < n; k++)
-    if (a->address[k % a->address_count].any.sa_family == b->address[k % b->address_count].any.sa_family)
+    if (net_same_family(&a->address[k % a->address_count], &b->address[k % b->address_count]))
       return true;
   return false;
 }
@@ -107,7 +92,7 @@ static void check_reachable(const struct cluster_conf *c, struct conf *conf, int
 static void complete_voters(struct cluster_conf *c, struct conf *conf) {
   for (int v = 0; v < VOTERS; v++) {
     cluster_key_parse(c->voter[v].key_text, c->voter[v].key);
-    take_addresses(&c->voter[v], conf, v);
+    take_addresses(&c->voter[v]);
     check_identity(c, conf, v);
     check_addresses(c, conf, v);
     check_reachable(c, conf, v);
@@ -138,8 +123,8 @@ static bool same_vip(const struct cluster_vip *a, const struct cluster_vip *b) {
 static bool is_voters_own(const struct cluster_conf *c, const struct cluster_vip *vip) {
   for (int v = 0; v < VOTERS; v++)
     for (size_t i = 0; i < c->voter[v].address_count; i++) {
-      const struct cluster_address *a = &c->voter[v].address[i];
-      const void *bytes = a->any.sa_family == AF_INET ? (const void *)&a->in4.sin_addr : &a->in6.sin6_addr;
+      const struct net_address *a = &c->voter[v].address[i];
+      const void *bytes = a->any.sa_family == AF_INET ? (const void *)&a->v4.sin_addr : &a->v6.sin6_addr;
       if (a->any.sa_family == vip->family && memcmp(bytes, vip->bytes, vip->family == AF_INET ? 4 : 16) == 0)
         return true;
     }
@@ -308,9 +293,11 @@ static void complete_health(struct cluster_conf *c, struct conf *conf) {
 
 static void complete_fence(struct cluster_conf *c, struct conf *conf) {
   struct conf_numbers *ports = &c->fence.ports;
-  struct cluster_address broker;
-  if (ports->count == 0 && cluster_address_parse(c->broker.address, &broker))
-    ports->at[ports->count++] = port_of(&broker);
+  if (ports->count == 0 && *c->broker.address) {
+    struct net_address broker = parsed(c->broker.address);
+    ports->at[ports->count++] =
+        ntohs(broker.any.sa_family == AF_INET ? broker.v4.sin_port : broker.v6.sin6_port);
+  }
   for (size_t i = 0; i < ports->count; i++)
     for (size_t j = 0; j < i; j++)
       if (ports->at[i] == ports->at[j])

@@ -26,16 +26,16 @@ static int by_host_name(const struct cluster_conf *c) {
 
 static bool is_at(const struct cluster_voter *voter, const struct sockaddr *sa) {
   for (size_t i = 0; i < voter->address_count; i++) {
-    const struct cluster_address *a = &voter->address[i];
+    const struct net_address *a = &voter->address[i];
     if (a->any.sa_family != sa->sa_family)
       continue;
     if (sa->sa_family == AF_INET &&
-        memcmp(&a->in4.sin_addr, &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
-               sizeof a->in4.sin_addr) == 0)
+        memcmp(&a->v4.sin_addr, &((const struct sockaddr_in *)(const void *)sa)->sin_addr,
+               sizeof a->v4.sin_addr) == 0)
       return true;
     if (sa->sa_family == AF_INET6 &&
-        memcmp(&a->in6.sin6_addr, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr,
-               sizeof a->in6.sin6_addr) == 0)
+        memcmp(&a->v6.sin6_addr, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr,
+               sizeof a->v6.sin6_addr) == 0)
       return true;
   }
   return false;

@@ -24,8 +24,9 @@ bool cluster_is_name(const char *text) {
 }
 
 static bool is_address(const char *text) {
-  struct cluster_address address;
-  return cluster_address_parse(text, &address);
+  struct net_address address;
+  char error[256];
+  return net_address_parse(text, &address, error, sizeof error) == 0;
 }
 
 static bool is_vip(const char *text) {

@@ -255,7 +255,7 @@ static bool is_for_later(const struct conf_key *key, const config_setting_t *s, 
   if (!key->later)
     return false;
   if (strcmp(key->later, "*") != 0)
-    return conf_word_index(key->later, s->value.sval) >= 0;
+    return s->type == CONFIG_TYPE_STRING && conf_word_index(key->later, s->value.sval) >= 0;
   return key->type == CONF_LIST ? config_setting_length(s) > 0 : conf_differs(key, value);
 }
 

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every key of a cluster's configuration: what it is, what it may be, what it is when it is not given.
+#include "common/base/cluster.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define HOUR_MS 3600000
+#define ARRAY_LENGTH(a) (sizeof(a) / sizeof *(a))
+
+// ---- forms of texts ----
+
+static bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+// No dot: CLUSTER.NAME.key is then read in one way only.
+bool cluster_is_name(const char *text) {
+  size_t n = strlen(text);
+  for (const char *c = text; *c; c++)
+    if (!is_letter(*c) && !(*c >= '0' && *c <= '9') && *c != '-' && *c != '_')
+      return false;
+  return n > 0 && n <= CLUSTER_NAME_MAX && is_letter(*text);
+}
+
+static bool is_address(const char *text) {
+  struct net_address address;
+  char error[256];
+  return net_address_parse(text, &address, error, sizeof error) == 0;
+}
+
+static bool is_vip(const char *text) {
+  struct cluster_vip vip;
+  return cluster_vip_parse(text, &vip);
+}
+
+static bool is_key(const char *text) {
+  uint8_t key[CLUSTER_KEY_SIZE];
+  return cluster_key_parse(text, key);
+}
+
+static bool is_interface(const char *text) {
+  return !strpbrk(text, "/ :") && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
+static bool is_path(const char *text) {
+  return *text == '/';
+}
+
+// ---- the table ----
+
+#define AT(member) .at = offsetof(struct cluster_conf, member)
+#define IN(type, member) .at = offsetof(struct type, member)
+#define NAME .min = 1, .max = CLUSTER_NAME_MAX, .fits = cluster_is_name, .allowed = NAME_FORM
+#define NAME_FORM "a name of 1 to 32 letters, digits, \"-\" and \"_\", a letter first"
+#define ADDRESS .fits = is_address, .allowed = ADDRESS_FORM
+#define ADDRESS_FORM "an address in numbers and a port, as in \"10.0.0.1:7400\" or \"[fd00::1]:7400\""
+#define PATH .fits = is_path, .allowed = "a path from the root, as in \"/etc/tanist\""
+#define PATHS .min = 0, .max = CONF_ITEMS_MAX, PATH
+#define DIRECTORY .min = 1, .max = 80, PATH, .local = true
+#define DURATION(from, to) .type = CONF_U32, .min = (from), .max = (to)
+#define COMMAND .type = CONF_TEXTS, .fallback = "", .min = 0, .max = CONF_ITEMS_MAX
+
+#define NODES_EXAMPLE                                                                                        \
+  "(\n"                                                                                                      \
+  "  { name = \"a\"; addresses = [ \"10.0.0.1:7400\", \"10.1.0.1:7400\" ];\n"                                \
+  "    public_key = \"3rSbUFHZFgNoULGj7P5sx4mA6kc1o8+F0fXK1Vb0yXQ=\"; },\n"                                  \
+  "  { name = \"b\"; addresses = [ \"10.0.0.2:7400\", \"10.1.0.2:7400\" ];\n"                                \
+  "    public_key = \"Zk0y4wQm1v9T8hJ2sN6cR3xL7bP5dF0gK4aVtE8uYhM=\"; }\n"                                   \
+  ")"
+#define WITNESS_EXAMPLE                                                                                      \
+  "{ name = \"w\"; addresses = [ \"10.0.9.9:7400\" ];\n"                                                     \
+  "  public_key = \"Q9fW2nXr7tBz5LpYc1VhKd8sMj3uGo6eHa0iRwTqNkE=\"; }"
+#define VIP_EXAMPLE                                                                                          \
+  "(\n"                                                                                                      \
+  "  { address = \"10.0.0.100/24\"; interface = \"eth0\"; conflict = \"warn\"; },\n"                         \
+  "  { address = \"fd00::100/64\"; interface = \"eth0\"; }\n"                                                \
+  ")"
+#define HEALTH_EXAMPLE                                                                                       \
+  "(\n"                                                                                                      \
+  "  { name = \"alive\"; check = \"broker\"; every_ms = 200; timeout_ms = 500; fall = 2; rise = 2; },\n"     \
+  "  { name = \"port\"; check = \"tcp\"; address = \"127.0.0.1:6379\"; timeout_ms = 200; fall = 3; },\n"     \
+  "  { name = \"orders\"; check = \"exec\"; command = [ \"/etc/tanist/check-orders\" ]; every_ms = 1000; "   \
+  "}\n"                                                                                                      \
+  ")"
+
+// A voter's three keys, for a node in its list and for the witness.
+#define VOTER_KEYS(prefix, place_name, place_addresses, place_key)                                           \
+  {.path = prefix ".name",                                                                                   \
+   .type = CONF_TEXT,                                                                                        \
+   NAME,                                                                                                     \
+   place_name,                                                                                               \
+   .help = "What people call it; of the key file, too (CLUSTER.NAME.key)."},                                 \
+      {.path = prefix ".addresses",                                                                          \
+       .type = CONF_TEXTS,                                                                                   \
+       .min = 1,                                                                                             \
+       .max = CLUSTER_PATHS_MAX,                                                                             \
+       ADDRESS,                                                                                              \
+       place_addresses,                                                                                      \
+       .help = "Where it listens for beats (UDP). Several networks are used at the same time."},             \
+  {                                                                                                          \
+    .path = prefix ".public_key", .type = CONF_TEXT, .min = 1, .max = 64, .fits = is_key,                    \
+    .allowed = "the 44 characters that `tanist keygen` or `tanist pubkey` print", place_key,                 \
+    .help = "Its public key."                                                                                \
+  }
+
+// clang-format off
+static const struct conf_key keys[] = {
+    {.path = "cluster", .type = CONF_TEXT, NAME, AT(name), .example = "\"orders\"",
+     .help = "The name of the cluster: of its files, its nftables table, and in every beat."},
+    {.path = "nodes", .type = CONF_LIST, .min = NODES, .max = NODES, AT(voter),
+     .count_at = offsetof(struct cluster_conf, node_count), .stride = sizeof(struct cluster_voter),
+     .example = NODES_EXAMPLE,
+     .help = "The two nodes, each beside a broker. The order counts: the first is a, the second b."},
+    VOTER_KEYS("nodes[]", IN(cluster_voter, name), IN(cluster_voter, address_texts),
+               IN(cluster_voter, key_text)),
+    {.path = "witness", .type = CONF_GROUP, .example = WITNESS_EXAMPLE,
+     .help = "The third voter, on a machine of its own. It votes and never leads. Must be given."},
+    VOTER_KEYS("witness", AT(voter[VOTER_W].name), AT(voter[VOTER_W].address_texts),
+               AT(voter[VOTER_W].key_text)),
+    {.path = "timing", .type = CONF_GROUP, .fallback = "",
+     .help = "How long a master may serve without a vote, and how often it asks. lease_ms x (1 - "
+             "drift_percent / 100) must be at least 3 x beat_ms + 10, so that two lost beats end no lease; "
+             "`tanist check` prints what the figures come to."},
+    {.path = "timing.lease_ms", DURATION(LEASE_MS_MIN, LEASE_MS_MAX), .fallback = "1000", AT(lease_ms),
+     .help = "The lease, ms: a lost master is replaced after about this time."},
+    {.path = "timing.beat_ms", DURATION(BEAT_MS_MIN, BEAT_MS_MAX), .fallback = "100", AT(beat_ms),
+     .help = "Time between two beats, ms."},
+    {.path = "timing.drift_percent", .type = CONF_REAL, .min = 0.1, .max = DRIFT_PPM_MAX / 10000.0,
+     .fallback = "1.0", AT(drift_percent),
+     .help = "How far the rates of any two machines' clocks may differ, percent."},
+    {.path = "timing.witness_grace_ms", DURATION(0, 168 * HOUR_MS), .fallback = "600000",
+     AT(witness_grace_ms),
+     .help = "So long may both nodes miss the witness before the master secures itself to go on without "
+             "it, ms; 0: it never does."},
+    {.path = "virtual_ip", .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_VIPS_MAX, AT(vip),
+     .count_at = offsetof(struct cluster_conf, vip_count), .stride = sizeof(struct cluster_vip),
+     .example = VIP_EXAMPLE,
+     .help = "Addresses that the master alone holds."},
+    {.path = "virtual_ip[].address", .type = CONF_TEXT, .min = 1, .max = 64, .fits = is_vip,
+     .allowed = "an address and its network's prefix length, as in \"10.0.0.100/24\" or \"fd00::100/64\"",
+     IN(cluster_vip, text),
+     .help = "The address."},
+    {.path = "virtual_ip[].interface", .type = CONF_TEXT, .min = 1, .max = 15, .fits = is_interface,
+     .allowed = "the name of a network interface, up to 15 characters", IN(cluster_vip, interface),
+     .help = "The network interface that carries it on both nodes."},
+    {.path = "virtual_ip[].conflict", .type = CONF_WORD, .words = "warn|refuse", .later = "refuse",
+     .fallback = "warn", IN(cluster_vip, conflict),
+     .help = "What to do when a stranger answers on the address: take it and warn, or refuse to lead."},
+    {.path = "broker", .type = CONF_GROUP, .fallback = "",
+     .help = "The broker that is kept as a pair."},
+    {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd",
+     .later = "postgresql|exec|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .help = "Which kind of broker; none: only virtual_ip moves."},
+    {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
+     AT(broker.address),
+     .help = "Where each agent reaches its own broker; must be given with a driver."},
+    {.path = "broker.peers", .type = CONF_MAP, .max = NODES, ADDRESS, .fallback = "", AT(broker.peer_map),
+     .help = "How each broker reaches the other, by the names of the nodes, as in " "{ a = "
+             "\"10.0.0.1:6379\"; b = \"10.0.0.2:6379\"; }; must be given with a driver."},
+    {.path = "broker.username", .type = CONF_TEXT, .min = 0, .max = 128, .fallback = "", AT(broker.username),
+     .help = "As whom the agent, and the other broker, log in."},
+    {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
+     AT(broker.password_file),
+     .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none", .later = "async",
+     .fallback = "", .otherwise = "\"none\" with driver \"none\", else \"sync\"", .example = "\"sync\"",
+     AT(broker.replication),
+     .help = "How the brokers replicate: sync, nothing acknowledged is lost; async, up to max_lag_bytes; "
+             "shared, one storage; none, no state."},
+    {.path = "broker.max_lag_bytes", .type = CONF_U64, .min = 0, .max = 1e15, .later = "*", .fallback = "0",
+     AT(broker.max_lag_bytes),
+     .help = "With async: how far behind may still be promoted, bytes."},
+    {.path = "broker.degrade_ms", DURATION(1, HOUR_MS), .fallback = "500", AT(broker.degrade_ms),
+     .help = "So long may the secondary stand still before the master asks to go on alone, ms."},
+    {.path = "broker.join_hold_ms", DURATION(0, HOUR_MS), .fallback = "2000", AT(broker.join_hold_ms),
+     .help = "So long must the secondary keep up before it counts again, ms."},
+    {.path = "broker.strict", .type = CONF_BOOL, .fallback = "false", AT(broker.strict),
+     .help = "true: the master never goes on alone; without the secondary nothing is acknowledged."},
+    {.path = "health", .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),
+     .otherwise = "the one check \"broker\"", .count_at = offsetof(struct cluster_conf, check_count),
+     .stride = sizeof(struct cluster_check), .example = HEALTH_EXAMPLE,
+     .help = "How the agent judges its own broker."},
+    {.path = "health[].name", .type = CONF_TEXT, NAME, IN(cluster_check, name),
+     .help = "What people call it."},
+    {.path = "health[].check", .type = CONF_WORD, .words = "broker|tcp|exec", IN(cluster_check, kind),
+     .help = "broker: the driver's own probe; tcp: address takes a connection; exec: command ends with 0."},
+    {.path = "health[].address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
+     IN(cluster_check, address),
+     .help = "With tcp, and only then."},
+    {.path = "health[].command", COMMAND, IN(cluster_check, command),
+     .help = "With exec, and only then: a program's path and its arguments; no shell."},
+    {.path = "health[].every_ms", DURATION(10, HOUR_MS), .fallback = "200", IN(cluster_check, every_ms),
+     .help = "Time between two checks, ms."},
+    {.path = "health[].timeout_ms", DURATION(10, HOUR_MS), .fallback = "500", IN(cluster_check, timeout_ms),
+     .help = "A check that takes longer has failed, ms."},
+    {.path = "health[].fall", DURATION(1, 100), .fallback = "2", IN(cluster_check, fall),
+     .help = "So many failures in a row: down. (A reset connection and a refused new one count at once.)"},
+    {.path = "health[].rise", DURATION(1, 100), .fallback = "2", IN(cluster_check, rise),
+     .help = "So many successes in a row: up."},
+    {.path = "dead_when", .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1, .max = CLUSTER_CHECKS_MAX,
+     .fallback = "any", AT(dead_when),
+     .help = "How many of the checks must be down for the broker to be dead; at most as many as there are."},
+    {.path = "groups", .type = CONF_LIST, .fallback = "", .later = "*", .min = 0, .max = CLUSTER_GROUPS_MAX,
+     AT(group), .count_at = offsetof(struct cluster_conf, group_count),
+     .stride = sizeof(struct cluster_group),
+     .help = "Checks that count as one."},
+    {.path = "groups[].name", .type = CONF_TEXT, NAME, IN(cluster_group, name),
+     .help = "What people call it."},
+    {.path = "groups[].checks", .type = CONF_TEXTS, .min = 1, .max = CLUSTER_CHECKS_MAX,
+     .fits = cluster_is_name, .allowed = "the name of a check", IN(cluster_group, checks),
+     .help = "The checks in it."},
+    {.path = "groups[].need", .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1,
+     .max = CLUSTER_CHECKS_MAX, .fallback = "any", IN(cluster_group, need),
+     .help = "How many of them must be down."},
+    {.path = "fence", .type = CONF_GROUP, .fallback = "",
+     .help = "What ends a master that does not end itself."},
+    {.path = "fence.kernel", .type = CONF_WORD, .words = "require|prefer|off", .fallback = "require",
+     AT(fence.kernel),
+     .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
+             "agent. require: lead only with it; prefer: warn without; off: do without."},
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "bpf|netlink",
+     .fallback = "auto", AT(fence.mechanism),
+     .help = "By what means; auto: the best that works here."},
+    {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",
+     .otherwise = "the port of broker.address", .example = "[ 6379 ]", AT(fence.ports),
+     .help = "TCP ports fenced on every address of the node, except from itself and from the other node."},
+    {.path = "fence.watchdog", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "", .later = "*",
+     AT(fence.watchdog),
+     .help = "The watchdog device, as in \"/dev/watchdog\"."},
+    {.path = "fence.agent", .type = CONF_GROUP, .fallback = "",
+     .help = "A device that turns the other node off."},
+    {.path = "fence.agent.command", COMMAND, .later = "*", AT(fence.agent_command),
+     .help = "The program that drives it, as in [ \"/usr/sbin/fence_ipmilan\" ]."},
+    {.path = "fence.agent.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", .later = "*",
+     AT(fence.agent_options),
+     .help = "What it is told on its standard input."},
+    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false", .later = "*",
+     AT(fence.agent_required),
+     .help = "true: no failover before the device confirmed that the other node is off."},
+    {.path = "policy", .type = CONF_GROUP, .fallback = "",
+     .help = "Who leads when both may, and how often."},
+    {.path = "policy.preferred", .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,
+     .fits = cluster_is_name, .allowed = "the name of a node", .fallback = "", .otherwise = "the first node",
+     .example = "\"a\"", AT(policy.preferred_name),
+     .help = "Who stands first where both nodes could."},
+    {.path = "policy.failback", .type = CONF_WORD, .words = "manual|auto", .later = "auto",
+     .fallback = "manual", AT(policy.failback),
+     .help = "Does the preferred node get the lead back by itself?"},
+    {.path = "policy.failback_after_ms", DURATION(0, 24 * HOUR_MS), .fallback = "60000",
+     AT(policy.failback_after_ms),
+     .help = "With auto: after it was fit for so long, ms."},
+    {.path = "policy.hold_down_ms", DURATION(0, 24 * HOUR_MS), .fallback = "0", .later = "*",
+     AT(policy.hold_down_ms),
+     .help = "So long after a failover there is no other one, ms; 0: off."},
+    {.path = "policy.restart_max", DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
+     .help = "So often in restart_window_ms is a dead broker started again in place."},
+    {.path = "policy.restart_window_ms", DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
+     AT(policy.restart_window_ms),
+     .help = "The window of restart_max, ms."},
+    {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/etc/tanist/keys",
+     AT(keys_directory),
+     .help = "Where CLUSTER.NAME.key is, mode 0600."},
+    {.path = "state_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/var/lib/tanist",
+     AT(state_directory),
+     .help = "Where ballots and history are kept: what must survive a crash."},
+    {.path = "run_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/run/tanist", AT(run_directory),
+     .help = "Where CLUSTER.NAME.sock (control) and CLUSTER.NAME.state (the state page) are."},
+    {.path = "http", .type = CONF_GROUP, .fallback = "", .local = true,
+     .help = "Status over HTTP."},
+    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "", .later = "*",
+     AT(http_listen), .local = true,
+     .help = "Where to listen, as in \"127.0.0.1:7480\"; empty: nowhere."},
+    {.path = "hooks", .type = CONF_GROUP, .fallback = "", .local = true,
+     .help = "Programs that are told of changes, by path, run without arguments."},
+    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*", AT(hooks.event),
+     .local = true,
+     .help = "At every event."},
+    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
+     AT(hooks.before_promote), .local = true,
+     .help = "Before this node becomes master."},
+    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
+     AT(hooks.before_demote), .local = true,
+     .help = "Before this node stops being master."},
+};
+// clang-format on
+
+const struct conf_table cluster_table = {
+    .at = keys,
+    .count = ARRAY_LENGTH(keys),
+    .size = sizeof(struct cluster_conf),
+    .title = "A cluster of two broker nodes and a witness: every key with its default, its range and its "
+             "meaning.\n"
+             "The file is the same on all three machines: /etc/tanist/CLUSTER.conf. Only cluster, nodes and "
+             "witness "
+             "must be given (here: examples). Times are in ms. See tanist.conf(5).",
+};
+
+int cluster_print_defaults(FILE *f) {
+  return conf_print_defaults(&cluster_table, f);
+}

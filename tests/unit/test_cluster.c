@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cluster's configuration: what a good one means, and each mistake with its exact words.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/cluster.h"
+
+#define KEY_A "3rSbUFHZFgNoULGj7P5sx4mA6kc1o8+F0fXK1Vb0yXQ="
+#define KEY_B "Zk0y4wQm1v9T8hJ2sN6cR3xL7bP5dF0gK4aVtE8uYhM="
+#define KEY_W "Q9fW2nXr7tBz5LpYc1VhKd8sMj3uGo6eHa0iRwTqNkE="
+#define NODE(name, address, key)                                                                             \
+  "{ name = \"" name "\"; addresses = [ " address " ]; public_key = \"" key "\"; }"
+#define NODE_A NODE("left", "\"10.0.0.1:7400\"", KEY_A)
+#define NODE_B NODE("right", "\"10.0.0.2:7400\"", KEY_B)
+#define NODE_W NODE("judge", "\"10.0.0.9:7400\"", KEY_W)
+// Three lines; what a test adds begins at line 4.
+#define FRAME(a, b, w) "cluster = \"c\";\nnodes = ( " a ", " b " );\nwitness = " w ";\n"
+#define BASE FRAME(NODE_A, NODE_B, NODE_W)
+#define REDIS                                                                                                \
+  "broker = { driver = \"redis\"; address = \"127.0.0.1:6379\";\n"                                           \
+  "peers = { right = \"10.0.0.2:6379\"; left = \"10.0.0.1:6379\"; };\n"
+
+static char directory[] = "/tmp/test_cluster.XXXXXX";
+static int root; // where the test was started: the source tree
+static struct cluster_conf conf;
+static struct conf_errors errors;
+
+static int setup(void **state) {
+  (void)state;
+  root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return root >= 0 && mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  unlink("t.conf");
+  int result = fchdir(root) == 0 ? rmdir(directory) : -1;
+  close(root);
+  return result;
+}
+
+static int load(const char *text) {
+  FILE *f = fopen("t.conf", "w");
+  assert_non_null(f);
+  fputs(text, f);
+  assert_int_equal(fclose(f), 0);
+  return cluster_load(&conf, "t.conf", &errors);
+}
+
+static void accepts(const char *text) {
+  if (load(text) != 0)
+    fail_msg("%s", errors.at[0].text);
+}
+
+// One mistake gives one error, with these words.
+static void refuses(const char *text, const char *error) {
+  assert_int_equal(load(text), -EINVAL);
+  assert_string_equal(errors.at[0].text, error);
+  assert_int_equal(errors.count, 1);
+}
+
+// Reads a file of the source tree to memory.
+static char *source_file(const char *path, size_t *size) {
+  int fd = openat(root, path, O_RDONLY | O_CLOEXEC);
+  char *text = calloc(1, CONF_FILE_MAX);
+  assert_true(fd >= 0);
+  assert_non_null(text);
+  ssize_t n = read(fd, text, CONF_FILE_MAX - 1);
+  assert_true(n > 0);
+  close(fd);
+  *size = (size_t)n;
+  return text;
+}
+
+// ---- good ones ----
+
+static void knows_the_defaults(void **state) {
+  (void)state;
+  accepts(BASE);
+  assert_string_equal(conf.name, "c");
+  assert_string_equal(conf.voter[VOTER_B].name, "right");
+  assert_string_equal(conf.voter[VOTER_W].name, "judge");
+  assert_int_equal(conf.lease_ms, 1000);
+  assert_int_equal(conf.beat_ms, 100);
+  assert_int_equal(conf.drift_ppm, 10000);
+  assert_int_equal(conf.witness_grace_ms, 600000);
+  assert_int_equal(conf.vip_count, 0);
+  assert_int_equal(conf.broker.driver, DRIVER_NONE);
+  assert_int_equal(conf.broker.replication, REPLICATION_NONE);
+  assert_int_equal(conf.broker.degrade_ms, 500);
+  assert_int_equal(conf.broker.join_hold_ms, 2000);
+  assert_false(conf.broker.strict);
+  assert_int_equal(conf.check_count, 1);
+  assert_string_equal(cluster_broker_check(&conf)->name, "broker");
+  assert_int_equal(conf.dead_when, 1);
+  assert_string_equal(cluster_kernel_name(&conf), "require");
+  assert_string_equal(cluster_mechanism_name(&conf), "auto");
+  assert_int_equal(conf.fence.ports.count, 0);
+  assert_int_equal(conf.policy.preferred, VOTER_A);
+  assert_string_equal(conf.keys_directory, "/etc/tanist/keys");
+  assert_string_equal(conf.state_directory, "/var/lib/tanist");
+  assert_string_equal(conf.run_directory, "/run/tanist");
+  cluster_free(&conf);
+}
+
+static void reads_a_redis_pair(void **state) {
+  char path[128];
+  (void)state;
+  accepts(BASE REDIS
+          "};\npolicy = { preferred = \"right\"; };\n"
+          "timing = { lease_ms = 300; beat_ms = 30; drift_percent = 2; };\n"
+          "virtual_ip = ( { address = \"10.0.0.100/24\"; interface = \"eth0\"; },\n"
+          "{ address = \"fd00::100/64\"; interface = \"eth0\"; conflict = \"warn\"; } );\n"
+          "health = ( { name = \"p\"; check = \"tcp\"; address = \"127.0.0.1:1\"; },\n"
+          "{ name = \"e\"; check = \"exec\"; command = ( \"/bin/true\", \"x\" ); } ); dead_when = \"all\";");
+  assert_string_equal(cluster_driver_name(&conf), "redis");
+  assert_int_equal(conf.broker.replication, REPLICATION_SYNC);
+  assert_string_equal(conf.broker.peers[VOTER_A], "10.0.0.1:6379");
+  assert_string_equal(conf.broker.peers[VOTER_B], "10.0.0.2:6379");
+  assert_int_equal(conf.fence.ports.count, 1);
+  assert_int_equal(conf.fence.ports.at[0], 6379);
+  assert_int_equal(conf.policy.preferred, VOTER_B);
+  assert_int_equal(conf.drift_ppm, 20000);
+  assert_int_equal(conf.vip[0].family, AF_INET);
+  assert_int_equal(conf.vip[0].prefix, 24);
+  assert_memory_equal(conf.vip[0].bytes, "\x0a\x00\x00\x64", 4);
+  assert_int_equal(conf.vip[1].family, AF_INET6);
+  assert_int_equal(conf.vip[1].prefix, 64);
+  assert_int_equal(conf.dead_when, 2);
+  assert_null(cluster_broker_check(&conf));
+  assert_string_equal(conf.check[1].command.at[1], "x");
+  assert_string_equal(cluster_socket_path(&conf, VOTER_A, path, sizeof path), "/run/tanist/c.left.sock");
+  assert_string_equal(cluster_key_path(&conf, VOTER_W, path, sizeof path), "/etc/tanist/keys/c.judge.key");
+  cluster_free(&conf);
+}
+
+static void finds_itself(void **state) {
+  char error[256] = "";
+  (void)state;
+  accepts(BASE);
+  assert_int_equal(cluster_self(&conf, "left", error, sizeof error), VOTER_A);
+  assert_int_equal(cluster_self(&conf, "right", error, sizeof error), VOTER_B);
+  assert_int_equal(cluster_self(&conf, "x", error, sizeof error), -EINVAL);
+  assert_string_equal(error, "cluster \"c\" has no node \"x\"; the nodes are: left, right");
+  assert_int_equal(cluster_self(&conf, "judge", error, sizeof error), -EINVAL);
+  assert_string_equal(error,
+                      "\"judge\" is the witness, which runs tanist-witness; the nodes are: left, right");
+  assert_int_equal(cluster_voter_find(&conf, "judge"), VOTER_W);
+  assert_int_equal(cluster_voter_find(&conf, "x"), NOBODY);
+  cluster_free(&conf);
+}
+
+// 127.0.0.1 is an address of any machine, 203.0.113.0/24 of none. Both nodes here: that decides nothing.
+static void finds_itself_by_address(void **state) {
+  char error[256] = "";
+  (void)state;
+  accepts(FRAME(NODE("n1-nohost", "\"203.0.113.1:7400\", \"[2001:db8::1]:7400\"", KEY_A),
+                NODE("n2-nohost", "\"203.0.113.2:7400\", \"127.0.0.1:7400\"", KEY_B), NODE_W));
+  assert_int_equal(cluster_self(&conf, NULL, error, sizeof error), VOTER_B);
+  cluster_free(&conf);
+  accepts(FRAME(NODE("n1-nohost", "\"127.0.0.1:7401\"", KEY_A),
+                NODE("n2-nohost", "\"127.0.0.1:7402\"", KEY_B), NODE_W));
+  assert_int_equal(cluster_self(&conf, NULL, error, sizeof error), -EINVAL);
+  assert_string_equal(
+      error, "neither the host name nor the addresses of this machine tell which node of cluster \"c\" it "
+             "is; say -n NAME, the nodes are: n1-nohost, n2-nohost");
+  cluster_free(&conf);
+}
+
+static void canonical(const char *text, char *buf) {
+  accepts(text);
+  size_t n = cluster_canonical(&conf, buf, CLUSTER_CANONICAL_MAX);
+  assert_int_equal(n, strlen(buf));
+  cluster_free(&conf);
+}
+
+static void compares_what_must_be_equal(void **state) {
+  char *one = malloc(CLUSTER_CANONICAL_MAX), *two = malloc(CLUSTER_CANONICAL_MAX);
+  (void)state;
+  assert_true(one && two);
+  canonical(BASE, one);
+  canonical(
+      BASE
+      "timing = { lease_ms = 1000; drift_percent = 1; }; policy = { preferred = \"left\"; };"
+      "health = ( { name = \"broker\"; check = \"broker\"; } ); dead_when = \"all\";"
+      "keys_directory = \"/k\"; state_directory = \"/s\"; run_directory = \"/r\"; http = { listen = \"\"; };",
+      two);
+  assert_string_equal(one, two);
+  canonical(BASE "timing = { lease_ms = 1001; };", two);
+  assert_string_not_equal(one, two);
+  canonical(BASE "virtual_ip = ( { address = \"10.0.0.3/24\"; interface = \"e\"; } );", two);
+  assert_string_not_equal(one, two);
+  canonical(BASE REDIS "};", one);
+  canonical(
+      BASE
+      "broker = { driver = \"redis\"; address = \"127.0.0.1:6379\"; replication = \"sync\";"
+      "peers = { left = \"10.0.0.1:6379\"; right = \"10.0.0.2:6379\"; }; }; fence = { ports = ( 6379 ); };",
+      two);
+  assert_string_equal(one, two);
+  free(one);
+  free(two);
+}
+
+// ---- mistakes ----
+
+static void refuses_missing_sections(void **state) {
+  (void)state;
+  assert_int_equal(load("# nothing\n"), -EINVAL);
+  assert_int_equal(errors.count, 3);
+  assert_string_equal(errors.at[0].text,
+                      "t.conf:1: \"cluster\" is missing; allowed: a name of 1 to 32 letters, digits, "
+                      "\"-\" and \"_\", a letter first");
+  assert_string_equal(errors.at[1].text,
+                      "t.conf:1: \"nodes\" is missing; allowed: ( { … }, … ) of exactly 2 groups");
+  assert_string_equal(errors.at[2].text, "t.conf:1: \"witness\" is missing; allowed: a group { … }");
+}
+
+static void refuses_wrong_names(void **state) {
+  (void)state;
+  refuses(FRAME(NODE_A, NODE("left", "\"10.0.0.2:7400\"", KEY_B), NODE_W),
+          "t.conf:2: \"nodes[1].name\" is \"left\" like another voter's; allowed: three different names");
+  refuses(FRAME(NODE_A, NODE("a.b", "\"10.0.0.2:7400\"", KEY_B), NODE_W),
+          "t.conf:2: \"nodes[1].name\" is \"a.b\"; allowed: a name of 1 to 32 letters, digits, \"-\" and "
+          "\"_\", a letter "
+          "first");
+  refuses(FRAME(NODE_A, NODE_B "," NODE_B, NODE_W),
+          "t.conf:2: \"nodes\" is a list of 3; allowed: ( { … }, … ) of exactly 2 groups");
+}
+
+static void refuses_wrong_addresses(void **state) {
+  (void)state;
+  refuses(FRAME(NODE_A, NODE("b", "\"10.0.0.2\"", KEY_B), NODE_W),
+          "t.conf:2: \"nodes[1].addresses[0]\" is \"10.0.0.2\"; allowed: [ … ] of 1 to 8 texts, each an "
+          "address in numbers "
+          "and a port, as in \"10.0.0.1:7400\" or \"[fd00::1]:7400\"");
+  refuses(FRAME(NODE_A, NODE("b", "\"10.0.0.2:7400\",\n\"10.0.0.1:7400\"", KEY_B), NODE_W),
+          "t.conf:3: \"nodes[1].addresses[1]\" is 10.0.0.1:7400, which is listed before; allowed: each "
+          "address once");
+  refuses(FRAME(NODE_A, NODE_B, NODE("w", "\"10.0.0.9:7400\", \"0.0.0.0:7400\"", KEY_W)),
+          "t.conf:3: \"witness.addresses[1]\" is \"0.0.0.0:7400\"; allowed: [ … ] of 1 to 8 texts, each an "
+          "address in "
+          "numbers and a port, as in \"10.0.0.1:7400\" or \"[fd00::1]:7400\"");
+  assert_int_equal(load(FRAME(NODE_A, NODE_B, NODE("w", "\"[fd00::9]:7400\"", KEY_W))), -EINVAL);
+  assert_int_equal(errors.count, 2);
+  assert_string_equal(
+      errors.at[0].text,
+      "t.conf:3: \"witness.addresses\" has no path to \"left\": the first address of one is joined with the "
+      "first of the other, and so on; allowed: at least one such pair both IPv4 or both IPv6");
+}
+
+static void refuses_wrong_keys(void **state) {
+  (void)state;
+  refuses(FRAME(NODE_A, NODE("b", "\"10.0.0.2:7400\"", KEY_A), NODE_W),
+          "t.conf:2: \"nodes[1].public_key\" is the key of \"left\" too; allowed: a key pair of its own, "
+          "from `tanist "
+          "keygen`");
+  refuses(FRAME(NODE_A, NODE("b", "\"10.0.0.2:7400\"", "abc"), NODE_W),
+          "t.conf:2: \"nodes[1].public_key\" is \"abc\"; allowed: the 44 characters that `tanist keygen` or "
+          "`tanist pubkey` "
+          "print");
+}
+
+static void refuses_wrong_timing(void **state) {
+  (void)state;
+  refuses(BASE "timing = { lease_ms = 10; };",
+          "t.conf:4: \"timing.lease_ms\" is 10; allowed: a whole number from 50 to 60000");
+  refuses(BASE "timing = { lease_ms = 1000;\nbeat_ms = 327; };",
+          "t.conf:5: \"timing.beat_ms\" is 327, too long for a lease of 1000 ms: two lost beats would end "
+          "it; allowed: up to "
+          "326 with this lease and drift, or a longer lease");
+  refuses(BASE "timing = { drift_percent = 10.5; };",
+          "t.conf:4: \"timing.drift_percent\" is 10.5; allowed: a number from 0.1 to 10");
+  refuses(BASE "timing = { leese_ms = 5; };",
+          "t.conf:4: unknown key \"timing.leese_ms\"; allowed here: lease_ms, beat_ms, "
+          "drift_percent, witness_grace_ms");
+}
+
+static void refuses_wrong_vips(void **state) {
+  (void)state;
+  refuses(BASE "virtual_ip = ( { address = \"10.0.0.100\"; interface = \"eth0\"; } );",
+          "t.conf:4: \"virtual_ip[0].address\" is \"10.0.0.100\"; allowed: an address and its network's "
+          "prefix length, as in "
+          "\"10.0.0.100/24\" or \"fd00::100/64\"");
+  refuses(BASE "virtual_ip = ( { address = \"10.0.0.1/24\"; interface = \"eth0\"; } );",
+          "t.conf:4: \"virtual_ip[0].address\" is 10.0.0.1/24, where a voter listens; allowed: an address "
+          "that no machine "
+          "has for itself");
+  refuses(BASE "virtual_ip = ( { address = \"fd00::1/64\"; interface = \"eth0\"; },\n"
+               "{ address = \"fd00:0::1/48\"; interface = \"eth1\"; } );",
+          "t.conf:5: \"virtual_ip[1].address\" is fd00:0::1/48, which is listed before; allowed: each "
+          "address once");
+  refuses(BASE "virtual_ip = ( { address = \"10.0.0.3/24\"; interface = \"a/b\"; } );",
+          "t.conf:4: \"virtual_ip[0].interface\" is \"a/b\"; allowed: the name of a network interface, up to "
+          "15 characters");
+}
+
+static void refuses_wrong_brokers(void **state) {
+  (void)state;
+  refuses(BASE "broker = { replication = \"sync\"; };",
+          "t.conf:4: \"broker.replication\" is \"sync\", which driver \"none\" cannot; allowed with it: "
+          "\"shared\", \"none\"");
+  refuses(BASE REDIS "replication = \"shared\"; };", "t.conf:6: \"broker.replication\" is \"shared\", which "
+                                                     "driver \"redis\" cannot; allowed with it: \"sync\", "
+                                                     "\"none\"");
+  refuses(BASE "broker = { strict = true; };", "t.conf:4: \"broker.strict\" is true, but broker.replication "
+                                               "is not \"sync\"; allowed: false, or \"sync\"");
+  refuses(BASE "broker = {\npeers = { a = \"10.0.0.1:1\"; }; };",
+          "t.conf:5: \"broker.peers.a\" names no node; allowed: left, right");
+  assert_int_equal(load(BASE "\nbroker = { driver = \"redis\"; };"), -EINVAL);
+  assert_int_equal(errors.count, 3);
+  assert_string_equal(
+      errors.at[0].text,
+      "t.conf:5: \"broker.address\" is missing, driver \"redis\" needs it; allowed: where an agent reaches "
+      "its own broker, as in \"127.0.0.1:6379\"");
+  assert_string_equal(errors.at[2].text,
+                      "t.conf:5: \"broker.peers.right\" is missing, driver \"redis\" needs it; allowed: "
+                      "where the other broker reaches that of right");
+  refuses(BASE "broker = { driver = \"redis\"; address = \"127.0.0.1:1\"; "
+               "peers = { left = \"10.0.0.1:1\"; right = \"10.0.0.1:1\"; }; };",
+          "t.conf:4: \"broker.peers\" gives 10.0.0.1:1 twice; allowed: two different addresses");
+}
+
+static void refuses_wrong_health(void **state) {
+  (void)state;
+  refuses(
+      BASE "health = ( { name = \"p\"; check = \"tcp\"; } );",
+      "t.conf:4: \"health[0].address\" is missing, a check \"tcp\" needs it; allowed: an address and port");
+  refuses(
+      BASE "health = ( { name = \"p\"; check = \"broker\";\naddress = \"127.0.0.1:1\"; } );",
+      "t.conf:5: \"health[0].address\" is given, but only a check \"tcp\" has one; allowed: nothing here");
+  refuses(BASE "health = ( { name = \"e\"; check = \"exec\"; } );",
+          "t.conf:4: \"health[0].command\" is missing, a check \"exec\" needs it; allowed: [ \"/PROGRAM\", "
+          "\"ARGUMENT\", … ]");
+  refuses(BASE "health = ( { name = \"e\"; check = \"exec\"; command = [ \"true\" ]; } );",
+          "t.conf:4: \"health[0].command\" begins with \"true\"; allowed: the program's path from the root");
+  refuses(BASE "health = ( { name = \"e\"; check = \"broker\"; },\n{ name = \"f\"; check = \"broker\"; } );",
+          "t.conf:5: \"health[1].check\" is \"broker\" again; allowed: one such check, it is the driver's "
+          "only probe");
+  refuses(
+      BASE "health = ( { name = \"e\"; check = \"broker\"; command = [ \"/x\" ]; } );",
+      "t.conf:4: \"health[0].command\" is given, but only a check \"exec\" has one; allowed: nothing here");
+  refuses(BASE "\ndead_when = 2;",
+          "t.conf:5: \"dead_when\" is 2, but there are 1 checks; allowed: \"any\", \"all\", 1 to 1");
+}
+
+static void refuses_wrong_rest(void **state) {
+  (void)state;
+  refuses(BASE "policy = { preferred = \"judge\"; };",
+          "t.conf:4: \"policy.preferred\" is \"judge\"; allowed: \"left\", \"right\"");
+  refuses(BASE "fence = { ports = [ 1, 1 ]; };",
+          "t.conf:4: \"fence.ports\" has 1 twice; allowed: each port once");
+  refuses(BASE "run_directory = \"run\";",
+          "t.conf:4: \"run_directory\" is \"run\"; allowed: a path from the root, as in \"/etc/tanist\"");
+  refuses("cluster = \"c23456789012345678901234567890\";\n"
+          "nodes = ( " NODE_A ", " NODE_B " );\nwitness = " NODE_W
+          ";\nrun_directory = \"/r234567890123456789012345678901234"
+          "567890123456789012345678901234567890123\";",
+          "t.conf:4: \"run_directory\" makes "
+          "/r234567890123456789012345678901234567890123456789012345678901234567890123/"
+          "c23456789012345678901234567890.left.sock, which is too long for a socket; allowed: 107 "
+          "characters in all");
+}
+
+// Each feature of a later version, used: refused at its line, never ignored.
+static void refuses_what_is_not_built(void **state) {
+  static const char *const used[] = {
+      "fence = { mechanism = \"bpf\"; };",
+      "fence = { mechanism = \"netlink\"; };",
+      "fence = { watchdog = \"/dev/watchdog\"; };",
+      "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",
+      "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
+      "fence = { agent = { required = true; }; };",
+      "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
+      "http = { listen = \"127.0.0.1:7480\"; };",
+      "hooks = { event = [ \"/x\" ]; };",
+      "hooks = { before_promote = [ \"/x\" ]; };",
+      "hooks = { before_demote = [ \"/x\" ]; };",
+      "policy = { failback = \"auto\"; };",
+      "policy = { hold_down_ms = 1; };",
+      "policy = { restart_max = 4; };",
+      "policy = { restart_window_ms = 60001; };",
+      "virtual_ip = ( { address = \"10.0.0.3/24\"; interface = \"e\"; conflict = \"refuse\"; } );",
+      "broker = { driver = \"postgresql\"; };",
+      "broker = { driver = \"exec\"; };",
+      "broker = { driver = \"coprocess\"; };",
+      "broker = { driver = \"ocf\"; };",
+      "broker = { driver = \"systemd\"; };",
+      "broker = { replication = \"async\"; };",
+      "broker = { max_lag_bytes = 1; };",
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s", BASE, used[i]);
+    assert_int_equal(load(text), -EINVAL);
+    if (!strstr(errors.at[0].text, ", which this version cannot do yet; allowed: ") || errors.count != 1 ||
+        errors.at[0].line != 4)
+      fail_msg("%s: %s", used[i], errors.at[0].text);
+  }
+}
+
+static void accepts_inert_values(void **state) {
+  (void)state;
+  accepts(BASE
+          "fence = { mechanism = \"nft\"; watchdog = \"\"; agent = { command = [ ]; options = { }; required "
+          "= false; }; };"
+          "groups = ( ); http = { listen = \"\"; }; hooks = { event = [ ]; before_promote = ( ); };"
+          "policy = { failback = \"manual\"; failback_after_ms = 5; hold_down_ms = 0; restart_max = 3; };"
+          "broker = { max_lag_bytes = 0; replication = \"shared\"; };");
+  cluster_free(&conf);
+}
+
+static void parses_vips(void **state) {
+  static const char *const bad[] = {"",        "/",        "1.2.3.4/0", "1.2.3.4/33",
+                                    "::1/129", "1.2.3.4/", "1.2.3.4/a", "x/8"};
+  struct cluster_vip vip;
+  (void)state;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    if (cluster_vip_parse(bad[i], &vip))
+      fail_msg("%s", bad[i]);
+  assert_true(cluster_vip_parse("::1/128", &vip));
+  assert_int_equal(vip.prefix, 128);
+}
+
+static void parses_keys(void **state) {
+  uint8_t key[CLUSTER_KEY_SIZE];
+  (void)state;
+  assert_true(cluster_key_parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", key));
+  for (int i = 0; i < CLUSTER_KEY_SIZE; i++)
+    assert_int_equal(key[i], i);
+  assert_false(
+      cluster_key_parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=", key)); // the spare bits are not 0
+  assert_false(cluster_key_parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", key));
+  assert_false(cluster_key_parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8A", key));
+  assert_false(cluster_key_parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka-xwdHh8=", key));
+}
+
+// ---- what the table says of itself ----
+
+static void words_are_those_of_the_enums(void **state) {
+  char word[32];
+  (void)state;
+  for (size_t i = 0; i < cluster_table.count; i++) {
+    const struct conf_key *key = &cluster_table.at[i];
+    for (int w = 0; key->type == CONF_WORD && *conf_word_at(key->words, w, word, sizeof word); w++) {
+      struct cluster_conf c = {.broker.driver = w, .fence.kernel = w, .fence.mechanism = w};
+      if (strcmp(key->path, "broker.driver") == 0)
+        assert_string_equal(word, cluster_driver_name(&c));
+      c.broker.replication = w < REPLICATION_COUNT ? w : 0;
+      if (strcmp(key->path, "broker.replication") == 0)
+        assert_string_equal(word, cluster_replication_name(&c));
+      if (strcmp(key->path, "fence.kernel") == 0)
+        assert_string_equal(word, cluster_kernel_name(&c));
+      if (strcmp(key->path, "fence.mechanism") == 0)
+        assert_string_equal(word, cluster_mechanism_name(&c));
+    }
+  }
+#define SAME(name, text)                                                                                     \
+  assert_int_equal(conf_word_index("sync|async|shared|none", text), REPLICATION_##name);
+  REPLICATIONS(SAME)
+#undef SAME
+}
+
+// With TANIST_REWRITE set the printed forms are written anew instead: then look at the difference.
+static void compare_or_rewrite(const char *path, const char *printed, size_t size) {
+  if (getenv("TANIST_REWRITE")) {
+    int fd = openat(root, path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, printed, size), size);
+    close(fd);
+  }
+  size_t n;
+  char *text = source_file(path, &n);
+  assert_string_equal(text, printed);
+  free(text);
+}
+
+static void printed_defaults_are_current_and_valid(void **state) {
+  char *printed;
+  size_t size;
+  (void)state;
+  FILE *f = open_memstream(&printed, &size);
+  assert_int_equal(cluster_print_defaults(f), 0);
+  fclose(f);
+  compare_or_rewrite("etc/tanist.conf.example", printed, size);
+  accepts(printed);
+  cluster_free(&conf);
+  free(printed);
+}
+
+// A line `# NAME = …` or behind it is an example; taken out of its comment the file must be good, too.
+static void printed_examples_are_valid(void **state) {
+  size_t n;
+  char *text = source_file("etc/tanist.conf.example", &n), *live = calloc(1, 2 * n), *to = live;
+  bool on = false;
+  (void)state;
+  assert_non_null(live);
+  for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+    const char *body = line + strspn(line, " ");
+    bool list = strncmp(line, "# virtual_ip = ", 15) == 0 || strncmp(line, "# health = ", 11) == 0;
+    on = on || list || strncmp(body, "# preferred = ", 14) == 0 || strncmp(body, "# ports = ", 10) == 0;
+    if (strncmp(line, "virtual_ip = ( );", 17) != 0)
+      to += sprintf(to, "%.*s\n", (int)(end - (on ? body + 2 : line)), on ? body + 2 : line);
+    on = on && end[-1] != ';';
+    on = on && strncmp(line, "# );", 4) != 0;
+  }
+  accepts(live);
+  assert_int_equal(conf.vip_count, 2);
+  assert_int_equal(conf.check_count, 3);
+  assert_int_equal(conf.fence.ports.count, 1);
+  cluster_free(&conf);
+  free(text);
+  free(live);
+}
+
+static void shipped_configurations_are_valid(void **state) {
+  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf"};
+  (void)state;
+  for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
+    size_t n;
+    char *text = source_file(shipped[i], &n);
+    accepts(text);
+    cluster_free(&conf);
+    free(text);
+  }
+}
+
+// Between two comments the manual holds what the table prints.
+static void manual_is_current(void **state) {
+  static const char path[] = "packaging/man/tanist.conf.5", end[] = ".\\\" end of keys\n";
+  char *keys, *page;
+  size_t n, size;
+  (void)state;
+  FILE *f = open_memstream(&keys, &n);
+  assert_int_equal(conf_print_manual(&cluster_table, f), 0);
+  fclose(f);
+  char *old = source_file(path, &n), *from = strstr(old, ".\\\" The keys below"), *to = strstr(old, end);
+  assert_true(from && to && strchr(from, '\n') < to);
+  f = open_memstream(&page, &size);
+  fprintf(f, "%.*s%s%s", (int)(strchr(from, '\n') + 1 - old), old, keys, to);
+  fclose(f);
+  compare_or_rewrite(path, page, size);
+  free(old);
+  free(keys);
+  free(page);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(knows_the_defaults),
+      cmocka_unit_test(reads_a_redis_pair),
+      cmocka_unit_test(finds_itself),
+      cmocka_unit_test(finds_itself_by_address),
+      cmocka_unit_test(compares_what_must_be_equal),
+      cmocka_unit_test(refuses_missing_sections),
+      cmocka_unit_test(refuses_wrong_names),
+      cmocka_unit_test(refuses_wrong_addresses),
+      cmocka_unit_test(refuses_wrong_keys),
+      cmocka_unit_test(refuses_wrong_timing),
+      cmocka_unit_test(refuses_wrong_vips),
+      cmocka_unit_test(refuses_wrong_brokers),
+      cmocka_unit_test(refuses_wrong_health),
+      cmocka_unit_test(refuses_wrong_rest),
+      cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(accepts_inert_values),
+      cmocka_unit_test(parses_vips),
+      cmocka_unit_test(parses_keys),
+      cmocka_unit_test(words_are_those_of_the_enums),
+      cmocka_unit_test(printed_defaults_are_current_and_valid),
+      cmocka_unit_test(printed_examples_are_valid),
+      cmocka_unit_test(manual_is_current),
+      cmocka_unit_test(shipped_configurations_are_valid),
+  };
+  return cmocka_run_group_tests_name("cluster", tests, setup, teardown);
+}

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's command, whole but for exit(): its exit codes, what it asks, what it says. The agent is a
+// child that speaks through the real control socket.
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/ctl.h"
+#include "common/base/ballot.h"
+#include "common/base/control.h"
+
+#define KEY_A "3rSbUFHZFgNoULGj7P5sx4mA6kc1o8+F0fXK1Vb0yXQ="
+#define KEY_B "Zk0y4wQm1v9T8hJ2sN6cR3xL7bP5dF0gK4aVtE8uYhM="
+#define KEY_W "Q9fW2nXr7tBz5LpYc1VhKd8sMj3uGo6eHa0iRwTqNkE="
+
+// ---- a directory of its own, with a configuration that lies within it ----
+
+static char directory[] = "/tmp/test_ctl.XXXXXX";
+static char conf_file[128];
+
+static const char *in_directory(char *buf, const char *name) {
+  snprintf(buf, 128, "%s/%s", directory, name);
+  return buf;
+}
+
+static int setup(void **state) {
+  (void)state;
+  if (!mkdtemp(directory))
+    return -1;
+  in_directory(conf_file, "t.conf");
+  FILE *f = fopen(conf_file, "w");
+  fprintf(f,
+          "cluster = \"c\";\n"
+          "nodes = ( { name = \"left\"; addresses = [ \"203.0.113.1:7400\" ]; public_key = \"" KEY_A "\"; },\n"
+          "{ name = \"right\"; addresses = [ \"203.0.113.2:7400\" ]; public_key = \"" KEY_B "\"; } );\n"
+          "witness = { name = \"judge\"; addresses = [ \"203.0.113.3:7400\" ]; public_key = \"" KEY_W "\"; };\n"
+          "timing = { lease_ms = 300; beat_ms = 30; };\n"
+          "keys_directory = \"%s/keys\"; state_directory = \"%s\"; run_directory = \"%s\";\n",
+          directory, directory, directory);
+  return fclose(f);
+}
+
+static int teardown(void **state) {
+  static const char *const names[] = {"t.conf", "bad.conf", "keys/c.left.key", "keys/x.y.key", "keys"};
+  char path[128];
+  (void)state;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    remove(in_directory(path, names[i]));
+  return rmdir(directory);
+}
+
+// ---- running the command ----
+
+static char *out, *err;
+
+static int run_typing(const char *typed, const char *line) {
+  char words[512], *argv[32] = {"tanist"};
+  int argc = 1;
+  size_t out_size, err_size;
+  struct ctl ctl = {.in = fmemopen((void *)(uintptr_t)typed, strlen(typed) + 1, "r")};
+  free(out);
+  free(err);
+  ctl.out = open_memstream(&out, &out_size);
+  ctl.err = open_memstream(&err, &err_size);
+  snprintf(words, sizeof words, "%s", line);
+  for (char *w = strtok(words, " "); w; w = strtok(NULL, " "))
+    argv[argc++] = w;
+  int code = ctl_main(&ctl, argc, argv);
+  fclose(ctl.in);
+  fclose(ctl.out);
+  fclose(ctl.err);
+  return code;
+}
+
+static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int run(const char *format, ...) {
+  char line[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  return run_typing("", line);
+}
+
+static void contains(const char *text, const char *part) {
+  if (!strstr(text, part))
+    fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+// ---- the agent ----
+
+static const char *canned; // the reply; NULL: the request itself as text
+static struct control *control;
+
+static void answer(void *arg, uint64_t connection, const struct json *request, bool may_change) {
+  struct json *reply = json_new_object();
+  char *text = json_text(request);
+  (void)arg;
+  (void)may_change;
+  json_put_bool(reply, "ok", true);
+  json_put_text(reply, "text", text);
+  free(text);
+  if (canned) {
+    json_free(reply);
+    reply = json_parse(canned, strlen(canned), NULL, 0);
+  }
+  control_reply(control, connection, reply);
+  json_free(reply);
+}
+
+// Listens before it returns: the caller may ask at once. The child is ended by stop.
+static pid_t start(const char *path, const char *reply) {
+  int ready[2];
+  char byte;
+  assert_int_equal(pipe(ready), 0);
+  pid_t pid = fork();
+  assert_true(pid >= 0);
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // a test that fails leaves nobody behind
+    const struct control_handler handler = {.request = answer};
+    struct loop *loop = loop_new();
+    canned = reply;
+    if (!loop || control_listen(&control, loop, path, &handler) != 0 || write(ready[1], "x", 1) != 1)
+      _exit(1);
+    _exit(loop_run(loop) == 0 ? 0 : 1);
+  }
+  close(ready[1]);
+  assert_int_equal(read(ready[0], &byte, 1), 1);
+  close(ready[0]);
+  return pid;
+}
+
+static void stop(pid_t pid, const char *path) {
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(waitpid(pid, NULL, 0), pid);
+  unlink(path);
+}
+
+// ---- status ----
+
+#define STATUS                                                                                               \
+  "{\"cluster\":\"orders\",\"node\":\"a\",\"role\":\"master\",\"epoch\":12,\"reign\":12,\"master\":\"a\","   \
+  "\"frozen\":false,\"lease\":{\"valid\":true,\"sole\":false,\"remaining_ms\":812},"                         \
+  "\"record\":{\"epoch\":12,\"version\":3,\"mode\":\"pair\",\"owner\":null},"                                \
+  "\"broker\":{\"driver\":\"redis\",\"state\":\"master\",\"healthy\":true,\"position\":123456,"              \
+  "\"peer_position\":123456,\"in_sync\":true,\"note\":\"Redis acknowledges asynchronously: only writes "     \
+  "confirmed by WAIT 1 are sure to survive a failover.\"},"                                                  \
+  "\"virtual_ip\":[{\"address\":\"10.0.0.100/24\",\"held\":true},{\"address\":\"fd00::100/64\","             \
+  "\"held\":false}],\"fence\":{\"kernel\":\"armed\",\"watchdog\":\"none\"},"                                 \
+  "\"voters\":[{\"name\":\"b\",\"reachable\":true,\"role\":\"secondary\",\"epoch\":12,\"healthy\":true,"     \
+  "\"blank\":false,\"paths\":[{\"address\":\"10.0.0.2:7400\",\"state\":\"up\",\"rtt_us\":180,"               \
+  "\"loss_percent\":0.0},{\"address\":\"[fd00::2]:7400\",\"state\":\"down\",\"rtt_us\":null,"                \
+  "\"loss_percent\":100.0}]},{\"name\":\"w\",\"reachable\":false,\"role\":\"witness\",\"epoch\":11,"         \
+  "\"healthy\":false,\"blank\":false,\"paths\":[]}],\"warnings\":[\"the witness is not heard\"]}"
+
+static void status_is_one_screen(void **state) {
+  static const char screen[] =
+      "cluster   orders, as a sees it\n"
+      "master    a, this node, in epoch 12\n"
+      "lease     valid, 812 ms left\n"
+      "record    pair: both nodes hold all that was acknowledged (epoch 12, version 3)\n"
+      "broker    redis: master, healthy, in sync; position 123456, the other 123456\n"
+      "          Redis acknowledges asynchronously: only writes confirmed by WAIT 1 are\n"
+      "          sure to survive a failover.\n"
+      "address   10.0.0.100/24 held here\n"
+      "          fd00::100/64 not here\n"
+      "fence     kernel armed, watchdog none\n"
+      "voters    b: secondary, epoch 12, healthy\n"
+      "            10.0.0.2:7400                   up         0.18 ms    0.0 % lost\n"
+      "            [fd00::2]:7400                  down          -     100.0 % lost\n"
+      "          w: NOT HEARD, last known as witness in epoch 11\n"
+      "WARNING   - the witness is not heard\n";
+  char path[128];
+  (void)state;
+  in_directory(path, "s.sock");
+  pid_t pid = start(path, "{\"ok\":true,\"status\":" STATUS "}");
+  int code = run("-s %s status", path);
+  assert_string_equal(err, "");
+  assert_string_equal(out, screen);
+  assert_int_equal(code, CTL_DONE);
+  for (const char *l = out, *end; (end = strchr(l, '\n')); l = end + 1)
+    assert_true(end - l <= 80);
+  assert_int_equal(run("--json -s %s status", path), CTL_DONE);
+  assert_string_equal(out, STATUS "\n"); // the object as the agent gave it
+  assert_int_equal(run("-s %s status --json", path), CTL_DONE);
+  assert_string_equal(out, STATUS "\n");
+  stop(pid, path);
+}
+
+static void status_tells_what_is_wrong(void **state) {
+  static const char screen[] =
+      "cluster   c, as left sees it\n"
+      "master    UNKNOWN: no master is heard here (epoch 7)\n"
+      "this node left, suspect\n"
+      "FROZEN    no automatic failover until an operator thaws it\n"
+      "lease     none here\n"
+      "record    sole: only right is known to hold all that was acknowledged (epoch 6,\n"
+      "          version 2)\n"
+      "broker    redis: down, NOT HEALTHY, not in sync; position 5, the other's unknown\n"
+      "voters    right: secondary, epoch 7, NOT HEALTHY, BLANK\n"
+      "WARNING   - one?[31m two\n";
+  char path[128];
+  (void)state;
+  in_directory(path, "s.sock");
+  pid_t pid = start(
+      path,
+      "{\"ok\":true,\"status\":{\"cluster\":\"c\",\"node\":\"left\",\"role\":\"suspect\",\"epoch\":7,"
+      "\"master\":null,\"frozen\":true,\"lease\":{\"valid\":false,\"sole\":false,\"remaining_ms\":null},"
+      "\"record\":{\"epoch\":6,\"version\":2,\"mode\":\"sole\",\"owner\":\"right\"},"
+      "\"broker\":{\"driver\":\"redis\",\"state\":\"down\",\"healthy\":false,\"position\":5,"
+      "\"peer_position\":null,\"in_sync\":false},\"voters\":[{\"name\":\"right\",\"reachable\":true,"
+      "\"role\":\"secondary\",\"epoch\":7,\"healthy\":false,\"blank\":true}],"
+      "\"warnings\":[\"one\\u001b[31m two\"]}}");
+  assert_int_equal(run("-s %s status", path), CTL_DONE); // whatever it says
+  assert_string_equal(out, screen);
+  stop(pid, path);
+}
+
+static void status_of_a_witness(void **state) {
+  static const char screen[] =
+      "cluster   c, as its witness sees it\n"
+      "master    left, promised in epoch 4\n"
+      "record    pair: both nodes hold all that was acknowledged (epoch 4, version 2)\n"
+      "voters    left: master, epoch 4, healthy\n"
+      "\n"
+      "cluster   d, as its witness sees it\n"
+      "master    none promised (epoch 0)\n"
+      "BLANK     this witness has no memory of the cluster: its votes do not count yet\n"
+      "record    pair: both nodes hold all that was acknowledged (epoch 0, version 0)\n";
+  char path[128];
+  (void)state;
+  in_directory(path, "witness.sock");
+  pid_t pid = start(
+      path, "{\"ok\":true,\"status\":{\"clusters\":[{\"cluster\":\"c\",\"epoch\":4,\"leader\":\"left\","
+            "\"record\":{\"epoch\":4,\"version\":2,\"mode\":\"pair\",\"owner\":null},\"voters\":["
+            "{\"name\":\"left\",\"reachable\":true,\"role\":\"master\",\"epoch\":4,\"healthy\":true}]},"
+            "{\"cluster\":\"d\",\"epoch\":0,\"leader\":null,\"blank\":true,"
+            "\"record\":{\"epoch\":0,\"version\":0,\"mode\":\"pair\",\"owner\":null},\"voters\":[]}]}}");
+  assert_int_equal(run("-s %s status", path), CTL_DONE);
+  assert_string_equal(out, screen);
+  assert_int_equal(run("-c %s status", conf_file), CTL_DONE); // no agent, but the witness runs here
+  assert_string_equal(out, screen);
+  stop(pid, path);
+}
+
+// ---- orders ----
+
+static void orders_ask_what_was_said(void **state) {
+  char path[128];
+  (void)state;
+  in_directory(path, "c.right.sock");
+  pid_t pid = start(path, NULL);
+  assert_int_equal(run("-c %s switchover", conf_file), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"switchover\",\"timeout_ms\":30000,\"dry_run\":false}\n");
+  assert_int_equal(run("-c %s switchover --to left --timeout=2.5 --dry-run", conf_file), CTL_DONE);
+  assert_string_equal(out,
+                      "{\"command\":\"switchover\",\"to\":\"left\",\"timeout_ms\":2500,\"dry_run\":true}\n");
+  assert_int_equal(run("-c %s form --data left", conf_file), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"form\",\"data\":\"left\",\"above\":0}\n");
+  assert_int_equal(run("-c %s form --data left --above 4294967296", conf_file), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"form\",\"data\":\"left\",\"above\":4294967296}\n");
+  stop(pid, path);
+}
+
+static void refusals_keep_their_code(void **state) {
+  char path[128];
+  (void)state;
+  in_directory(path, "s.sock");
+  pid_t pid = start(path, "{\"ok\":false,\"code\":4,\"error\":\"this node is not master: ask at a\"}");
+  assert_int_equal(run("-s %s switchover", path), CTL_REFUSED);
+  assert_string_equal(err, "tanist: this node is not master: ask at a\n");
+  assert_string_equal(out, "");
+  assert_int_equal(run("-s %s --json switchover", path), CTL_REFUSED);
+  assert_string_equal(out, "{\"ok\":false,\"code\":4,\"error\":\"this node is not master: ask at a\"}\n");
+  stop(pid, path);
+  pid = start(path, "{\"ok\":false,\"code\":77,\"error\":\"x\"}");
+  assert_int_equal(run("-s %s switchover", path), CTL_FAILED);
+  stop(pid, path);
+}
+
+static void no_agent_is_3(void **state) {
+  char path[128];
+  (void)state;
+  in_directory(path, "none.sock");
+  assert_int_equal(run("-s %s status", path), CTL_NO_AGENT);
+  contains(err, "no agent answers at ");
+  assert_int_equal(run("-c %s status", conf_file), CTL_NO_AGENT);
+  contains(err, "no agent of cluster \"c\" runs here");
+  // The file of a dead one: the child leaves it behind.
+  pid_t pid = start(in_directory(path, "c.left.sock"), NULL);
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(waitpid(pid, NULL, 0), pid);
+  assert_int_equal(run("-c %s status", conf_file), CTL_NO_AGENT);
+  contains(err, "c.left.sock: start it");
+  unlink(path);
+}
+
+// A stopped agent: the kernel takes the connection, nobody answers.
+static void stopped_agent_is_3(void **state) {
+  char path[128];
+  (void)state;
+  in_directory(path, "s.sock");
+  pid_t pid = start(path, NULL);
+  assert_int_equal(kill(pid, SIGSTOP), 0);
+  int stopped;
+  assert_int_equal(waitpid(pid, &stopped, WUNTRACED), pid);
+  assert_int_equal(run("-s %s status", path), CTL_NO_AGENT);
+  contains(err, "did not answer in time: is it stopped?");
+  stop(pid, path);
+}
+
+static void several_agents_must_be_told_apart(void **state) {
+  char left[128], right[128], path[128], error[256];
+  (void)state;
+  in_directory(left, "c.left.sock");
+  in_directory(right, "c.right.sock");
+  pid_t a = start(left, NULL), b = start(right, NULL);
+  assert_int_equal(run("-c %s status", conf_file), CTL_USAGE);
+  contains(err, "both agents of cluster \"c\" run here");
+  assert_int_equal(ctl_only_file(directory, ".sock", path, sizeof path, error, sizeof error), CTL_FAILED);
+  contains(error, "c.left.sock");
+  contains(error, "c.right.sock");
+  stop(a, left);
+  assert_int_equal(ctl_only_file(directory, ".sock", path, sizeof path, error, sizeof error), CTL_DONE);
+  assert_string_equal(path, right);
+  stop(b, right);
+  assert_int_equal(ctl_only_file(directory, ".sock", path, sizeof path, error, sizeof error), CTL_FAILED);
+  assert_string_equal(path, "");
+}
+
+// ---- check ----
+
+static void check_prints_the_budget(void **state) {
+  char bad[128];
+  (void)state;
+  assert_int_equal(run("check %s --disk-sync 2", conf_file), CTL_DONE);
+  contains(out, "cluster c: nodes left, right; witness judge; broker none\n");
+  contains(out, "self-fence deadline       297.0 ms");
+  contains(out, "worst-case failover       342.0 ms"); // 303 + 30 + 3 × 1 + 3 × 2
+  contains(out, "silence after start       300.0 ms");
+  assert_int_equal(run("--json check %s", conf_file), CTL_DONE);
+  contains(out, "\"self_fence_us\":297000,");
+  FILE *f = fopen(in_directory(bad, "bad.conf"), "w");
+  fputs("cluster = \"c\";\nnods = 1;\n", f);
+  fclose(f);
+  assert_int_equal(run("check %s", bad), CTL_FAILED);
+  contains(err, "bad.conf:2: unknown key \"nods\"; allowed here: cluster, nodes, witness, timing, ");
+  assert_int_equal(run("--json check %s", bad), CTL_FAILED);
+  contains(out, "{\"ok\":false,\"code\":1,\"error\":\"");
+  contains(out, "\"findings\":[{\"line\":1,\"text\":\"");
+  assert_int_equal(run("-c %s status", bad), CTL_USAGE);
+  contains(err, "bad.conf:2: unknown key");
+}
+
+// ---- keys ----
+
+static void keygen_never_overwrites(void **state) {
+  char first[64];
+  struct stat st;
+  char path[128];
+  (void)state;
+  assert_int_equal(run("-c %s keygen --name left", conf_file), CTL_DONE);
+  assert_int_equal(strlen(out), 45); // 44 characters and a line end
+  snprintf(first, sizeof first, "%s", out);
+  assert_int_equal(stat(in_directory(path, "keys/c.left.key"), &st), 0);
+  assert_int_equal(st.st_mode & 07777, 0600);
+  assert_int_equal(run("-c %s keygen --name left", conf_file), CTL_REFUSED);
+  assert_int_equal(run("-c %s pubkey --name left", conf_file), CTL_DONE);
+  assert_string_equal(out, first);
+  assert_int_equal(run("keygen --cluster x --name y --directory %s/keys", directory), CTL_DONE);
+  assert_string_not_equal(out, first);
+  assert_int_equal(run("-c %s pubkey --name right", conf_file), CTL_FAILED);
+  assert_int_equal(run("-c %s pubkey --name nobody", conf_file), CTL_USAGE);
+  assert_int_equal(run("keygen --cluster ../x --name y"), CTL_USAGE);
+}
+
+// ---- reset-voter ----
+
+static void reset_voter_asks_for_the_name(void **state) {
+  struct ballot_store *store;
+  struct ballot ballot;
+  const char *error;
+  bool fresh;
+  char line[256], kept[512];
+  (void)state;
+  assert_int_equal(ballot_open(&store, directory, "c", "right", &ballot, &fresh, &error), 0);
+  snprintf(line, sizeof line, "-c %s reset-voter", conf_file);
+  assert_int_equal(run_typing("right\n", line), CTL_REFUSED); // a daemon holds it
+  contains(err, "in use: stop its daemon first");
+  ballot_close(store);
+  assert_int_equal(run_typing("left\n", line), CTL_FAILED);
+  contains(err, "nothing done: \"right\" was not typed");
+  assert_int_equal(run_typing("", line), CTL_FAILED);
+  assert_int_equal(run("%s --yes-i-understand left", line), CTL_FAILED);
+  assert_int_equal(run_typing("right\n", line), CTL_DONE);
+  contains(out, "voter \"right\" starts blank; the old ballot is kept as ");
+  assert_int_equal(sscanf(strstr(out, "kept as "), "kept as %511s", kept), 1);
+  assert_int_equal(unlink(kept), 0);
+  assert_int_equal(run("%s --name right --yes-i-understand right", line), CTL_FAILED);
+  contains(err, "has no ballot in ");
+}
+
+// ---- the command line ----
+
+static void wrong_words_are_2(void **state) {
+  static const char *const lines[] = {"",
+                                      "nonsense",
+                                      "-x status",
+                                      "-c",
+                                      "status x",
+                                      "switchover --to",
+                                      "switchover --timeout 0",
+                                      "switchover --timeout 1x",
+                                      "form",
+                                      "form --data",
+                                      "form --data a --above -1",
+                                      "form --data a --above 9223372036854775808",
+                                      "check",
+                                      "check a b",
+                                      "switchover --dry-run=1",
+                                      "switchover --to ../x",
+                                      "watch",
+                                      "check --disk-sync x f"};
+  (void)state;
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    int code = run("%s", lines[i]);
+    if (code != CTL_USAGE || !*err)
+      fail_msg("%s: %d, %s", lines[i], code, err);
+  }
+  assert_int_equal(run("--version"), CTL_DONE);
+  assert_string_equal(out, "tanist " TANIST_VERSION "\n");
+  assert_int_equal(run("--help"), CTL_DONE);
+  contains(out, "  switchover [--to NODE] [--timeout S] [--dry-run]\n");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(status_is_one_screen),
+      cmocka_unit_test(status_tells_what_is_wrong),
+      cmocka_unit_test(status_of_a_witness),
+      cmocka_unit_test(orders_ask_what_was_said),
+      cmocka_unit_test(refusals_keep_their_code),
+      cmocka_unit_test(no_agent_is_3),
+      cmocka_unit_test(stopped_agent_is_3),
+      cmocka_unit_test(several_agents_must_be_told_apart),
+      cmocka_unit_test(check_prints_the_budget),
+      cmocka_unit_test(keygen_never_overwrites),
+      cmocka_unit_test(reset_voter_asks_for_the_name),
+      cmocka_unit_test(wrong_words_are_2),
+  };
+  int result = cmocka_run_group_tests_name("ctl", tests, setup, teardown);
+  free(out);
+  free(err);
+  return result;
+}

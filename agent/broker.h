@@ -6,6 +6,8 @@
 #ifndef TANIST_AGENT_BROKER_H
 #define TANIST_AGENT_BROKER_H
 
+#include <sys/socket.h>
+
 #include "common/base/loop.h"
 #include "common/core/types.h"
 
@@ -27,6 +29,7 @@ struct broker_watch {
   void *arg;
   void (*changed)(void *arg); // broker_view has news; called from the loop, never from within broker_apply
   void (*done)(void *arg, uint32_t serial, struct position position); // the duty with this serial is reached
+  void (*cleared)(void *arg); // broker_kill_clients has done what it can; once for each call of it
 };
 
 struct broker_settings {
@@ -49,6 +52,7 @@ struct broker_driver {
   int (*open)(void **state, struct loop *, const struct broker_settings *, const struct broker_watch *,
               const char **error);
   void (*apply)(void *state, const struct broker_duty *);
+  void (*kill_clients)(void *state);
   const struct broker_view *(*view)(const void *state);
   void (*close)(void *state); // leaves the broker as it is
 };
@@ -57,7 +61,21 @@ struct broker_driver {
 int broker_open(struct broker **, struct loop *, const struct broker_settings *, const struct broker_watch *,
                 const char **error);
 void broker_apply(struct broker *, const struct broker_duty *);
-const struct broker_view *broker_view(const struct broker *);
+const struct broker_view *broker_view(const struct broker *); // belongs to the driver, changes under the reader
+
+// Closes the connections of the broker's clients (replication and our own stay), so that they meet a reset instead of
+// silence: to be called while the virtual IP is still held, right before it is dropped (L8). Best effort, beside any
+// duty: the request is on its way to the broker when this returns, and `cleared` is called from the loop when it was
+// carried out, or after BROKER_CLEAR_MS, or soon if there is no connection: waiting longer helps nobody. A verb of its
+// own and no part of a paused duty, because a hand-over that paused may still be taken back. A driver that leaves LEAD
+// closes the clients' connections anyway, but then the address may be gone already.
+#define BROKER_CLEAR_MS 5
+void broker_kill_clients(struct broker *);
+
+// Reads "host:port" ("[2001:db8::1]:6379" for IPv6); a name is looked up, which may block: at start only.
+// 0 or a negative errno: -EINVAL for what is no address, -ENOENT for a name that nobody knows.
+int broker_address(const char *text, struct sockaddr_storage *, socklen_t *length);
+
 void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver

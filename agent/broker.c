@@ -26,7 +26,8 @@ int broker_open(struct broker **out, struct loop *loop, const struct broker_sett
   *error = "broker.driver: no such driver; there are \"none\" and \"redis\"";
   if (!driver)
     return -EINVAL;
-  *error = "broker.replication = \"sync\" needs a driver whose broker replicates, \"redis\"; use \"none\" or \"shared\"";
+  *error = "broker.replication = \"sync\" needs a driver whose broker replicates, \"redis\"; use \"none\" or "
+           "\"shared\"";
   if (settings->replication == REPLICATION_SYNC && !driver->replicates)
     return -EINVAL;
   *error = "out of memory";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver for Redis: its outside, and the two connections that feed it. Everything happens on an answer, on the loss
-// of a connection or on the polling timer; each ends in tell(), the only place that calls out.
+// The driver for Redis: its outside, and the two connections that feed it. Everything happens on an answer,
+// on the loss of a connection or on the polling timer; each ends in tell(), the only place that calls out.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "agent/redis_driver.h"
 #include "common/base/clock.h"
 
-#define HURRY_US 300       // between questions while somebody waits for the answer: a planned switchover's gap
+#define HURRY_US 300 // between questions while somebody waits for the answer: a planned switchover's gap
 #define HURRY_SLOW_US 5000 // when it takes long, it is not this last question that it hangs on
 #define HURRY_FOR_US 200000
 #define RETRY_MS_MIN 5 // a restarted Redis is writable until it is found
@@ -145,7 +145,8 @@ static void take_persistence(struct redis *r, const struct resp_value *value) {
   r->loading = loading[0] == '1';
 }
 
-// An offset that did not move between two prompt answers stood still; a late one says nothing of the time between.
+// An offset that did not move between two prompt answers stood still; a late one says nothing of the time
+// between.
 static void note_move(struct redis *r, const struct redis_info *info, struct instant asked) {
   bool late = clock_now().us - asked.us > (int64_t)r->settings.beat_ms * 1000;
   bool same = r->known && info->offset == r->info.offset && strcmp(info->id, r->info.id) == 0;
@@ -153,7 +154,8 @@ static void note_move(struct redis *r, const struct redis_info *info, struct ins
     r->moved = asked;
 }
 
-static void take_replication(struct redis *r, uint32_t batch, struct instant asked, const struct resp_value *value) {
+static void take_replication(struct redis *r, uint32_t batch, struct instant asked,
+                             const struct resp_value *value) {
   struct redis_info info;
   if (!redis_info_replication(value->text, value->length, &info))
     return;
@@ -169,14 +171,16 @@ static void take_replication(struct redis *r, uint32_t batch, struct instant ask
 }
 
 static const char *const command_of[] = {
-    [ASK_REPLICATION] = "INFO",     [ASK_SERVER] = "INFO",       [ASK_KEYSPACE] = "INFO",
-    [ASK_PERSISTENCE] = "INFO",     [ASK_REPLICAOF] = "REPLICAOF", [ASK_CONFIG] = "CONFIG SET",
-    [ASK_PAUSE] = "CLIENT PAUSE",   [ASK_UNPAUSE] = "CLIENT UNPAUSE",
-    [ASK_KILL] = "CLIENT KILL",     [ASK_CLEARED] = "CLIENT KILL",
+    [ASK_REPLICATION] = "INFO",    [ASK_SERVER] = "INFO",
+    [ASK_KEYSPACE] = "INFO",       [ASK_PERSISTENCE] = "INFO",
+    [ASK_REPLICAOF] = "REPLICAOF", [ASK_CONFIG] = "CONFIG SET",
+    [ASK_PAUSE] = "CLIENT PAUSE",  [ASK_UNPAUSE] = "CLIENT UNPAUSE",
+    [ASK_KILL] = "CLIENT KILL",    [ASK_CLEARED] = "CLIENT KILL",
 };
 
 static void take_refusal(struct redis *r, enum redis_ask kind, const struct resp_value *value) {
-  redis_trouble_answer(r->trouble, r->own_what, command_of[kind], r->settings.username, value->text, value->length);
+  redis_trouble_answer(r->trouble, r->own_what, command_of[kind], r->settings.username, value->text,
+                       value->length);
   if (kind == ASK_REPLICATION)
     r->reachable = false;
 }
@@ -293,7 +297,8 @@ static void split_peer(struct redis *r) {
   const char *text = r->settings.peers[1 - r->settings.self];
   const char *colon = strrchr(text, ':');
   size_t brackets = text[0] == '[' ? 1 : 0;
-  snprintf(r->peer_host, sizeof(r->peer_host), "%.*s", (int)((size_t)(colon - text) - 2 * brackets), text + brackets);
+  snprintf(r->peer_host, sizeof(r->peer_host), "%.*s", (int)((size_t)(colon - text) - 2 * brackets),
+           text + brackets);
   snprintf(r->peer_port, sizeof(r->peer_port), "%.5s", colon + 1);
 }
 
@@ -308,8 +313,11 @@ static int open_own(struct redis *r) {
       .password_file = s->password_file,
       .name = r->name,
       .late_ms = s->probe_timeout_ms,
-      .give_up_ms = 0, // it may only hang: what was sent must not be carried out behind a new connection's back
-      .retry_ms = retry_ms < RETRY_MS_MIN ? RETRY_MS_MIN : retry_ms > RETRY_MS_MAX ? RETRY_MS_MAX : retry_ms,
+      .give_up_ms =
+          0, // it may only hang: what was sent must not be carried out behind a new connection's back
+      .retry_ms = retry_ms < RETRY_MS_MIN   ? RETRY_MS_MIN
+                  : retry_ms > RETRY_MS_MAX ? RETRY_MS_MAX
+                                            : retry_ms,
   };
   const struct redis_link_watch watch = {r, own_up, own_answer, own_late, own_down};
   return redis_link_new(&r->own, r->loop, &link, &watch);
@@ -338,12 +346,14 @@ static int open_parts(struct redis *r, const struct broker_settings *settings, c
   r->clearing = loop_timer_new(r->loop, on_clearing, r);
   if (!r->poll || !r->clearing || !copy_settings(r, settings))
     return -ENOMEM;
-  *error = "broker.peers: no usable address of the other node's Redis; \"host:port\" is wanted, as in \"10.0.0.2:6379\"";
+  *error = "broker.peers: no usable address of the other node's Redis; \"host:port\" is wanted, as in "
+           "\"10.0.0.2:6379\"";
   int rc = open_peer(r);
   if (rc < 0)
     return rc;
   split_peer(r);
-  *error = "broker.address: no usable address of this node's Redis; \"host:port\" is wanted, as in \"127.0.0.1:6379\"";
+  *error = "broker.address: no usable address of this node's Redis; \"host:port\" is wanted, as in "
+           "\"127.0.0.1:6379\"";
   return open_own(r);
 }
 

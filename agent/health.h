@@ -7,8 +7,8 @@
 #include "common/base/loop.h"
 
 #define HEALTH_CHECKS_MAX 16
-#define HEALTH_ANY 1           // dead_when = "any"
-#define HEALTH_ALL UINT16_MAX  // dead_when = "all"
+#define HEALTH_ANY 1          // dead_when = "any"
+#define HEALTH_ALL UINT16_MAX // dead_when = "all"
 
 enum health_kind {
   HEALTH_BROKER, // the driver's own probes: broker_view.reachable
@@ -22,8 +22,8 @@ struct health_check {
   const char *address;        // TCP: "host:port"
   const char *const *command; // EXEC: argv, ending with NULL; the first is a path
   uint32_t every_ms;          // from start to start; a check never runs twice at a time
-  uint32_t timeout_ms;        // TCP, EXEC: no result by then is a failure (BROKER: the driver's, broker_settings)
-  uint16_t fall, rise;        // so many failures, successes in a row turn it; at least 1
+  uint32_t timeout_ms; // TCP, EXEC: no result by then is a failure (BROKER: the driver's, broker_settings)
+  uint16_t fall, rise; // so many failures, successes in a row turn it; at least 1
 };
 
 // All strings must outlive the health checks.
@@ -60,9 +60,9 @@ struct health_watch {
 int health_open(struct health **, struct loop *, const struct health_settings *, const struct health_watch *,
                 const char **error);
 
-// The driver's newest view: to be called at each broker_watch.changed, and once before the loop runs. Proof of death
-// counts at once, whatever `fall` and dead_when say: a broker that is gone is dead by every criterion. Returns true
-// when the result changed by it; `changed` is not called for that.
+// The driver's newest view: to be called at each broker_watch.changed, and once before the loop runs. Proof
+// of death counts at once, whatever `fall` and dead_when say: a broker that is gone is dead by every
+// criterion. Returns true when the result changed by it; `changed` is not called for that.
 bool health_broker(struct health *, const struct broker_view *);
 
 const struct health_result *health_result(const struct health *);

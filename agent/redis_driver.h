@@ -9,12 +9,13 @@
 #include "agent/redis_link.h"
 #include "agent/redis_trouble.h"
 
-// Where a Redis is sent that is to follow nobody: it keeps its data, takes no writes, and asks there once a second in
-// vain (nothing listens on port 1; that is refused at once and costs nothing).
+// Where a Redis is sent that is to follow nobody: it keeps its data, takes no writes, and asks there once a
+// second in vain (nothing listens on port 1; that is refused at once and costs nothing).
 #define REDIS_HOLD_HOST "127.0.0.1"
 #define REDIS_HOLD_PORT 1
 
-// What an answer belongs to: the kind of the question, and how many command sequences had been sent before it.
+// What an answer belongs to: the kind of the question, and how many command sequences had been sent before
+// it.
 enum redis_ask {
   ASK_REPLICATION,
   ASK_SERVER,
@@ -45,14 +46,14 @@ struct redis {
   bool known;                // `info` came over the present connection
   bool fresh;                // `info` shows the effect of every command sent so far
   bool has_keys, loading;
-  bool seen;                 // it has answered at least once
-  bool lost;                 // the connection was reset and no answer has come since
-  bool dead;                 // proof of death (broker_view)
+  bool seen; // it has answered at least once
+  bool lost; // the connection was reset and no answer has come since
+  bool dead; // proof of death (broker_view)
   bool reachable;
-  char run_id[REDIS_ID_MAX]; // of its incarnation; "" unknown
-  unsigned asking;           // INFO replication under way
-  struct instant moved;      // since when its offset has been what it is
-  uint64_t epoch;            // led or followed once attached; 0 unknown
+  char run_id[REDIS_ID_MAX];       // of its incarnation; "" unknown
+  unsigned asking;                 // INFO replication under way
+  struct instant moved;            // since when its offset has been what it is
+  uint64_t epoch;                  // led or followed once attached; 0 unknown
   char trouble[REDIS_TROUBLE_MAX]; // the last command that it refused
 
   // The other node's Redis, asked directly
@@ -67,12 +68,12 @@ struct redis {
   struct instant since;           // when it came
   bool drain_known;               // promotion waits until the own offset is at least `drain`
   uint64_t drain;
-  uint32_t batch;                 // command sequences sent and duties taken so far
-  enum redis_step step;           // the last one, not repeated within a beat
+  uint32_t batch;       // command sequences sent and duties taken so far
+  enum redis_step step; // the last one, not repeated within a beat
   struct instant acted;
   enum redis_pause pause;
   struct instant paused_until;
-  bool distrust;                  // it was restarted while it led: it may hold less than was acknowledged
+  bool distrust; // it was restarted while it led: it may hold less than was acknowledged
   bool had_data;
   struct instant distrust_until;
 
@@ -85,8 +86,8 @@ struct redis {
 // ---- broker_redis.c ----
 
 bool redis_ask(struct redis *, enum redis_ask, size_t count, const char *const *words);
-#define REDIS_ASK(r, kind, ...)                                                                                \
-  redis_ask((r), (kind), sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                         \
+#define REDIS_ASK(r, kind, ...)                                                                              \
+  redis_ask((r), (kind), sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                        \
             (const char *const[]){__VA_ARGS__})
 
 // Asks for INFO replication, and for what else is not settled, behind every command sent so far.
@@ -94,11 +95,12 @@ void redis_ask_info(struct redis *);
 
 // ---- redis_duty.c ----
 
-// A new duty is in r->duty, replacing `former` (had_duty false: the first one): sends at once what needs no look first.
+// A new duty is in r->duty, replacing `former` (had_duty false: the first one): sends at once what needs no
+// look first.
 void redis_duty_new(struct redis *, const struct broker_duty *former);
 
-// Compares the newest answer with the duty and sends the next commands. To be called at each answer; sends nothing
-// while commands are under way.
+// Compares the newest answer with the duty and sends the next commands. To be called at each answer; sends
+// nothing while commands are under way.
 void redis_duty_step(struct redis *);
 
 // The Redis that answers is not the one that answered before: makes it harmless before anything else.

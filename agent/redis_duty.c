@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Working towards the newest duty: each answer of INFO that shows the effect of all commands sent so far is compared
-// with the duty, and the next sequence of commands is sent. Redis carries out one sequence without serving anybody
-// between its commands, since they arrive in one piece over one connection.
+// Working towards the newest duty: each answer of INFO that shows the effect of all commands sent so far is
+// compared with the duty, and the next sequence of commands is sent. Redis carries out one sequence without
+// serving anybody between its commands, since they arrive in one piece over one connection.
 #include "agent/redis_driver.h"
 
 #include <inttypes.h>
@@ -11,8 +11,9 @@
 
 #include "common/base/clock.h"
 
-// A pause outlives the agent's own deadline by far: one that ran out before the demotion would make an old master
-// writable again. It is renewed when half of it is over; an agent that died in between lost its lease long before.
+// A pause outlives the agent's own deadline by far: one that ran out before the demotion would make an old
+// master writable again. It is renewed when half of it is over; an agent that died in between lost its lease
+// long before.
 #define PAUSE_LEASES 10
 #define PAUSE_MS_MIN 10000
 
@@ -88,8 +89,8 @@ static void send_follow(struct redis *r) {
   redis_ask_info(r);
 }
 
-// Everything that limits it comes before it is master. A backlog that is never given up keeps the replication id, so
-// that a secondary that was away for hours can resume, and positions stay comparable.
+// Everything that limits it comes before it is master. A backlog that is never given up keeps the replication
+// id, so that a secondary that was away for hours can resume, and positions stay comparable.
 static void send_promote(struct redis *r) {
   ask_sync(r, r->duty.sync);
   REDIS_ASK(r, ASK_CONFIG, "CONFIG", "SET", "repl-backlog-ttl", "0");
@@ -138,8 +139,8 @@ static bool step_hold(struct redis *r) {
   return false;
 }
 
-// A master that is not promoted yet would refuse, and Redis asks again a second later only: the peer is asked first,
-// for as long as it could take to find out that it cannot be asked.
+// A master that is not promoted yet would refuse, and Redis asks again a second later only: the peer is asked
+// first, for as long as it could take to find out that it cannot be asked.
 static bool peer_leads(const struct redis *r) {
   if (r->other_known)
     return r->other.master;
@@ -160,10 +161,10 @@ static void step_follow(struct redis *r) {
   }
 }
 
-// Whether everything that the old master acknowledged has been carried out here. A broken link has been read to its
-// end. A lost node breaks no link, but sends nothing either: two beats without a move, judged from what was seen before
-// the duty came, too. A master that only stepped down says itself how far it came. Beyond a lease nothing that still
-// arrives can have been acknowledged to anybody while it led.
+// Whether everything that the old master acknowledged has been carried out here. A broken link has been read
+// to its end. A lost node breaks no link, but sends nothing either: two beats without a move, judged from
+// what was seen before the duty came, too. A master that only stepped down says itself how far it came.
+// Beyond a lease nothing that still arrives can have been acknowledged to anybody while it led.
 static bool drained(struct redis *r) {
   if (!r->info.link_up)
     return true;
@@ -215,8 +216,9 @@ static void step_lead(struct redis *r) {
   redis_ask_info(r);
 }
 
-// Restarted while it led: held first, so that the core can have the other node lead. If it cannot, or will not, this
-// one leads on after a lease, unless it came back without its data: then only a new duty makes it lead.
+// Restarted while it led: held first, so that the core can have the other node lead. If it cannot, or will
+// not, this one leads on after a lease, unless it came back without its data: then only a new duty makes it
+// lead.
 static bool trusted_again(struct redis *r) {
   if (!r->distrust)
     return true;
@@ -249,7 +251,8 @@ void redis_duty_step(struct redis *r) {
   }
 }
 
-// To step down needs no look first, and must not wait for the answers to commands that may be making it master.
+// To step down needs no look first, and must not wait for the answers to commands that may be making it
+// master.
 void redis_duty_new(struct redis *r, const struct broker_duty *former) {
   bool led = former && former->mode == BROKER_LEAD;
   if (r->duty.mode != BROKER_LEAD || !led || former->epoch != r->duty.epoch)
@@ -264,7 +267,7 @@ void redis_duty_new(struct redis *r, const struct broker_duty *former) {
     return;
   }
   if (r->known && r->fresh && r->duty.mode == BROKER_LEAD && r->info.master)
-    redis_duty_step(r); // a pause, say: seen to be master a beat ago at most
+    redis_duty_step(r);           // a pause, say: seen to be master a beat ago at most
   r->reached = r->untold = false; // never without an answer to a question asked from now on
   r->batch++;
   r->fresh = false;

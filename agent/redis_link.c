@@ -15,12 +15,12 @@
 #include "agent/redis_trouble.h"
 #include "common/base/clock.h"
 
-#define ASKED_MAX 64          // questions under way: three of the longest command sequences and the polls between
-#define OUT_MAX 16384         // ASKED_MAX commands, the password among them
-#define IN_MAX 65536          // INFO has a few KiB
+#define ASKED_MAX 64  // questions under way: three of the longest command sequences and the polls between
+#define OUT_MAX 16384 // ASKED_MAX commands, the password among them
+#define IN_MAX 65536  // INFO has a few KiB
 #define TAG_GREETING UINT32_MAX // AUTH and CLIENT SETNAME, the link's own
-#define REFUSED_RETRY_MS 1000 // after a wrong password: somebody has to mend it first
-#define TCP_LOST_MS 5000      // bytes that the other machine's kernel never acknowledged end the connection
+#define REFUSED_RETRY_MS 1000   // after a wrong password: somebody has to mend it first
+#define TCP_LOST_MS 5000        // bytes that the other machine's kernel never acknowledged end the connection
 
 static_assert(OUT_MAX > 2 * REDIS_SECRET_MAX + 1024, "a greeting and a masterauth fit together");
 
@@ -39,7 +39,8 @@ struct redis_link {
   struct loop_io *io;
   struct loop_timer *timer; // to connect when there is none, else of the oldest question
   bool up, late;
-  bool proven; // this connection has brought an answer: what answers there is a Redis
+  bool proven;                      // this connection has brought an answer
+  unsigned in_vain;                 // connections in a row that were accepted and lost before that
   struct question asked[ASKED_MAX]; // a ring
   size_t first, count;
   char out[OUT_MAX], in[IN_MAX];
@@ -142,11 +143,20 @@ static void lose(struct redis_link *link, int error, uint32_t retry_ms) {
   link->watch.down(link->watch.arg, was_up, error);
 }
 
+// A connection that worked is tried again at once. One that was accepted and lost soon after met a Redis that
+// is being killed, or that closes all its clients' connections: both are over within milliseconds, or take
+// long.
+static uint32_t retry_after_loss(struct redis_link *link) {
+  link->in_vain = link->proven ? 0 : link->in_vain + 1;
+  uint32_t ms = link->in_vain < 8 ? (1U << link->in_vain) - 1 : link->settings.retry_ms;
+  return ms < link->settings.retry_ms ? ms : link->settings.retry_ms;
+}
+
 static void lose_connection(struct redis_link *link, int error) {
   if (link->up && error != EBADMSG) { // tried again at once: if that is refused, the Redis is dead
     snprintf(link->trouble, sizeof(link->trouble), "%s (%s): the connection was lost", link->settings.what,
              link->settings.address);
-    lose(link, error, link->proven ? 0 : link->settings.retry_ms);
+    lose(link, error, retry_after_loss(link));
   } else {
     redis_trouble_connect(link->trouble, link->settings.what, link->settings.address, error);
     lose(link, error, link->settings.retry_ms);
@@ -157,8 +167,9 @@ static bool greet_with_password(struct redis_link *link) {
   char secret[REDIS_SECRET_MAX + 1];
   int rc = redis_secret_read(link->settings.password_file, secret);
   if (rc < 0) {
-    snprintf(link->trouble, sizeof(link->trouble), "broker.password_file %s: %s; the agent must be able to read it",
-             link->settings.password_file, strerror(-rc));
+    snprintf(link->trouble, sizeof(link->trouble),
+             "broker.password_file %s: %s; the agent must be able to read it", link->settings.password_file,
+             strerror(-rc));
     return false;
   }
   const char *user = link->settings.username;

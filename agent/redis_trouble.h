@@ -9,7 +9,8 @@
 #define REDIS_TROUBLE_MAX 160
 
 // No connection, or no answer (ETIMEDOUT) from the Redis that the configuration names as `what`.
-void redis_trouble_connect(char out[static REDIS_TROUBLE_MAX], const char *what, const char *address, int error);
+void redis_trouble_connect(char out[static REDIS_TROUBLE_MAX], const char *what, const char *address,
+                           int error);
 
 // An error that it answered `command` with; `user` is the configured user name, which may be "".
 void redis_trouble_answer(char out[static REDIS_TROUBLE_MAX], const char *what, const char *command,

@@ -78,7 +78,8 @@ void redis_view_update(struct redis *r) {
   struct broker_view *view = &r->view;
   view->reachable = r->reachable;
   view->dead = r->dead;
-  view->writable = r->reachable && r->info.master && r->pause != PAUSE_ON && (!r->info.sync || r->info.good > 0);
+  view->writable =
+      r->reachable && r->info.master && r->pause != PAUSE_ON && (!r->info.sync || r->info.good > 0);
   view->link = r->known && link_up(r);
   view->position = redis_position(r);
   view->peer = (struct position){0, 0};
@@ -93,7 +94,8 @@ static bool position_differs(struct position a, struct position b) {
 }
 
 bool redis_view_differs(const struct broker_view *a, const struct broker_view *b) {
-  return a->reachable != b->reachable || a->dead != b->dead || a->writable != b->writable || a->link != b->link ||
-         position_differs(a->position, b->position) || position_differs(a->peer, b->peer) ||
-         strcmp(a->state, b->state) != 0 || strcmp(a->trouble, b->trouble) != 0;
+  return a->reachable != b->reachable || a->dead != b->dead || a->writable != b->writable ||
+         a->link != b->link || position_differs(a->position, b->position) ||
+         position_differs(a->peer, b->peer) || strcmp(a->state, b->state) != 0 ||
+         strcmp(a->trouble, b->trouble) != 0;
 }

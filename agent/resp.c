@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-// Finds the line's end. Returns the size of the line with its CRLF, 0 if it is not whole, or a negative errno.
+// Finds the line's end. Returns the size of the line with its CRLF, 0 if it is not whole, or a negative
+// errno.
 static ssize_t line_size(const char *bytes, size_t length) {
   size_t look = length < RESP_LINE_MAX ? length : RESP_LINE_MAX;
   const char *end = memchr(bytes, '\n', look);
@@ -57,7 +58,8 @@ static ssize_t parse_bulk(const char *bytes, size_t length, size_t head, struct 
 
 static ssize_t parse_at(const char *bytes, size_t length, int depth, struct resp_value *value);
 
-static ssize_t parse_array(const char *bytes, size_t length, size_t head, int depth, struct resp_value *value) {
+static ssize_t parse_array(const char *bytes, size_t length, size_t head, int depth,
+                           struct resp_value *value) {
   if (value->integer == -1) {
     value->type = RESP_NULL;
     value->length = 0;

@@ -16,9 +16,10 @@ enum resp_type { RESP_STATUS, RESP_ERROR, RESP_INTEGER, RESP_BULK, RESP_NULL, RE
 
 struct resp_value {
   enum resp_type type;
-  const char *text; // STATUS, ERROR, BULK: within the buffer that was parsed, not terminated. ARRAY: its elements
-  size_t length;    // of text
-  int64_t integer;  // INTEGER: the number; ARRAY: how many elements
+  const char
+      *text; // STATUS, ERROR, BULK: within the buffer that was parsed, not terminated. ARRAY: its elements
+  size_t length;   // of text
+  int64_t integer; // INTEGER: the number; ARRAY: how many elements
 };
 
 // Reads the one value that begins at `bytes`. Returns how many bytes it takes; 0 when it is not whole yet;

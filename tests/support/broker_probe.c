@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives one broker driver by hand: commands on stdin, callbacks as lines on stdout, each with CLOCK_BOOTTIME in us.
+// Drives one broker driver by hand: commands on stdin, callbacks as lines on stdout, each with CLOCK_BOOTTIME
+// in us.
 //   duty SERIAL hold|follow|lead MASTER EPOCH PAUSED SYNC     kill     view     quit
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +20,10 @@ static size_t input_size;
 
 static void print_view(const char *what) {
   const struct broker_view *v = broker_view(broker);
-  printf("%" PRId64 " %s reachable=%d dead=%d writable=%d link=%d position=%" PRIu64 ":%" PRIu64 " peer=%" PRIu64
-         ":%" PRIu64 " state=%s trouble=%s\n",
-         clock_now().us, what, v->reachable, v->dead, v->writable, v->link, v->position.epoch, v->position.offset,
-         v->peer.epoch, v->peer.offset, v->state, v->trouble);
+  printf("%" PRId64 " %s reachable=%d dead=%d writable=%d link=%d position=%" PRIu64 ":%" PRIu64
+         " peer=%" PRIu64 ":%" PRIu64 " state=%s trouble=%s\n",
+         clock_now().us, what, v->reachable, v->dead, v->writable, v->link, v->position.epoch,
+         v->position.offset, v->peer.epoch, v->peer.offset, v->state, v->trouble);
 }
 
 static void on_changed(void *arg) {
@@ -94,7 +95,8 @@ static void on_input(void *arg, bool readable, bool writable) {
 
 int main(int argc, char **argv) {
   if (argc != 12) {
-    fprintf(stderr, "usage: broker_probe DRIVER SELF ADDRESS PEER_A PEER_B USER PASSWORD_FILE BEAT LEASE EVERY TIMEOUT\n");
+    fprintf(stderr, "usage: broker_probe DRIVER SELF ADDRESS PEER_A PEER_B USER PASSWORD_FILE BEAT LEASE "
+                    "EVERY TIMEOUT\n");
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);

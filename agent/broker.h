@@ -4,6 +4,14 @@
 // A driver is told what the broker is to be (struct broker_duty: a level, the newest alone counts) and works
 // towards it by itself, on the loop, never blocking, for as long as it takes. It says what it sees through
 // the callback.
+//
+// A broker that was restarted while it led is `dead` until the driver holds it, and stays held for a lease,
+// so that the core can have the other node lead; then the duty counts again, unless it came back without its
+// data: only a duty of another epoch makes it lead then. A broker whose death is proven has reached HOLD: it
+// serves nobody.
+//
+// HOLD cuts replication off, and what was on its way is not carried out: a secondary whose master is lost
+// goes from FOLLOW to LEAD directly, or loses the last of what was acknowledged.
 #ifndef TANIST_AGENT_BROKER_H
 #define TANIST_AGENT_BROKER_H
 

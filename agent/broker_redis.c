@@ -79,6 +79,8 @@ static void poll_in(struct redis *r, int64_t us) {
   loop_timer_at(r->poll, r->poll_due);
 }
 
+static void settle(struct redis *r);
+
 static void on_poll(void *arg) {
   struct redis *r = arg;
   redis_duty_renew_pause(r);
@@ -87,6 +89,8 @@ static void on_poll(void *arg) {
   redis_link_flush(r->own);
   ask_peer(r);
   poll_in(r, poll_us(r));
+  if (r->dead && !r->known)
+    settle(r);
 }
 
 // What every happening ends in: the next commands, what there is to tell, and in a hurry the next question.
@@ -121,7 +125,7 @@ static void own_down(void *arg, bool was_up, int error) {
     r->dead = true;
   if (r->clears_pending)
     loop_timer_in(r->clearing, 0);
-  tell(r);
+  settle(r);
 }
 
 static void own_late(void *arg) {
@@ -304,7 +308,7 @@ static void split_peer(struct redis *r) {
 
 static int open_own(struct redis *r) {
   const struct broker_settings *s = &r->settings;
-  uint32_t retry_ms = s->beat_ms / 4;
+  uint32_t retry_ms = s->beat_ms / 10;
   snprintf(r->own_what, sizeof(r->own_what), "broker.address");
   const struct redis_link_settings link = {
       .what = r->own_what,
@@ -387,6 +391,8 @@ static void redis_apply(void *state, const struct broker_duty *duty) {
   redis_link_flush(r->own);
   if (duty->mode == BROKER_LEAD || duty->mode == BROKER_FOLLOW)
     ask_peer(r); // how far it is, or whether it leads, is wanted next
+  if (r->dead && !r->known)
+    poll_in(r, 0);
 }
 
 static void redis_kill_clients(void *state) {

@@ -232,6 +232,8 @@ static bool trusted_again(struct redis *r) {
 
 void redis_duty_step(struct redis *r) {
   r->hurry = false;
+  if (r->has_duty && r->dead && !r->known && r->duty.mode == BROKER_HOLD)
+    reach(r); // who is gone serves nobody; what comes up in its place is held before anything else
   if (!r->has_duty || !r->known || !r->fresh || r->loading)
     return;
   switch ((enum broker_mode)r->duty.mode) {

@@ -24,7 +24,7 @@ static bool begins(const char *error, size_t length, const char *prefix) {
 bool redis_trouble_ends_connection(const char *error, size_t length) {
   return begins(error, length, "WRONGPASS") || begins(error, length, "NOAUTH") ||
          begins(error, length, "ERR invalid password") || begins(error, length, "ERR AUTH") ||
-         begins(error, length, "ERR max number of clients");
+         begins(error, length, "ERR max number of clients") || begins(error, length, "DENIED");
 }
 
 // What a Redis sent goes to logs and screens: no control characters.
@@ -46,6 +46,9 @@ void redis_trouble_answer(char out[static REDIS_TROUBLE_MAX], const char *what, 
   else if (begins(error, length, "NOAUTH"))
     snprintf(out, REDIS_TROUBLE_MAX,
              "%s: Redis wants a password: set broker.password_file (and broker.username)", what);
+  else if (begins(error, length, "DENIED"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: Redis' protected mode lets in loopback only: give it a password, or bind it", what);
   else if (begins(error, length, "NOPERM"))
     snprintf(out, REDIS_TROUBLE_MAX,
              "%s: user \"%s\" may not run %s: grant it, ACL SETUSER %s "

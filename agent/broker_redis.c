@@ -166,7 +166,7 @@ static void take_replication(struct redis *r, uint32_t batch, struct instant ask
   note_move(r, &info, asked);
   r->info = info;
   r->info_asked = asked;
-  r->known = r->seen = true;
+  r->known = true;
   r->lost = false;
   r->reachable = !r->loading;
   r->fresh = batch == (r->batch & BATCH_MASK);

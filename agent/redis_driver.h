@@ -46,7 +46,6 @@ struct redis {
   bool known;                // `info` came over the present connection
   bool fresh;                // `info` shows the effect of every command sent so far
   bool has_keys, loading;
-  bool seen; // it has answered at least once
   bool lost; // the connection was reset and no answer has come since
   bool dead; // proof of death (broker_view)
   bool reachable;
@@ -95,7 +94,7 @@ void redis_ask_info(struct redis *);
 
 // ---- redis_duty.c ----
 
-// A new duty is in r->duty, replacing `former` (had_duty false: the first one): sends at once what needs no
+// A new duty is in r->duty, replacing `former` (NULL: it is the first one): sends at once what needs no
 // look first.
 void redis_duty_new(struct redis *, const struct broker_duty *former);
 

@@ -43,12 +43,16 @@ static bool may_act(struct redis *r, enum redis_step step) {
 
 // ---- the commands ----
 
+static int64_t pause_ms(const struct redis *r) {
+  int64_t ms = (int64_t)r->settings.lease_ms * PAUSE_LEASES;
+  return ms < PAUSE_MS_MIN ? PAUSE_MS_MIN : ms;
+}
+
 static void ask_pause(struct redis *r) {
-  uint64_t ms = (uint64_t)r->settings.lease_ms * PAUSE_LEASES;
   char text[24];
-  snprintf(text, sizeof(text), "%" PRIu64, ms < PAUSE_MS_MIN ? (uint64_t)PAUSE_MS_MIN : ms);
+  snprintf(text, sizeof(text), "%" PRId64, pause_ms(r));
   REDIS_ASK(r, ASK_PAUSE, "CLIENT", "PAUSE", text, "WRITE");
-  r->paused_until = instant_in_ms(atoll(text));
+  r->paused_until = instant_in_ms(pause_ms(r));
 }
 
 static void ask_sync(struct redis *r, bool on) {
@@ -104,10 +108,7 @@ static void send_promote(struct redis *r) {
 
 void redis_duty_renew_pause(struct redis *r) {
   bool paused = r->has_duty && r->duty.mode == BROKER_LEAD && r->duty.paused && r->pause == PAUSE_ON;
-  int64_t half_us = (int64_t)r->settings.lease_ms * PAUSE_LEASES * 500;
-  if (half_us < (int64_t)PAUSE_MS_MIN * 500)
-    half_us = (int64_t)PAUSE_MS_MIN * 500;
-  if (paused && since_us(clock_now(), r->paused_until) < half_us)
+  if (paused && since_us(clock_now(), r->paused_until) < pause_ms(r) * 500)
     ask_pause(r);
 }
 

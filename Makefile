@@ -54,6 +54,8 @@ $(B)/tanist: $(CTL) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
+$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(PKG_FLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<

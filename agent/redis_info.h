@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Redis says of itself in the sections `replication`, `server`, `keyspace` and `persistence` of INFO.
+#ifndef TANIST_AGENT_REDIS_INFO_H
+#define TANIST_AGENT_REDIS_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REDIS_ID_MAX 41    // a run id or replication id: 40 hexadecimal digits
+#define REDIS_HOST_MAX 256 // a host name as REPLICAOF takes it
+
+struct redis_info {
+  bool master;           // role:master; else a secondary
+  char id[REDIS_ID_MAX]; // master_replid: the history that the offsets count in
+  uint64_t offset;       // master: master_repl_offset; secondary: slave_repl_offset, what it has carried out
+  char host[REDIS_HOST_MAX]; // secondary: whom it follows
+  uint16_t port;
+  bool link_up;  // secondary: master_link_status:up
+  bool syncing;  // secondary: a full resynchronisation is under way
+  bool online;   // master: a secondary is attached, state=online
+  uint32_t lag;  // master: of the online secondary that acknowledged last, in s; UINT32_MAX: none
+  bool sync;     // master: min-replicas-to-write is on
+  uint32_t good; // master, while `sync`: secondaries that count
+};
+
+// Reads the section `replication`. False when it is not one; unknown lines are passed over, absent ones are
+// 0.
+bool redis_info_replication(const char *text, size_t length, struct redis_info *);
+
+// Copies the value of `key:` within INFO's text to `value`, cut to size. False when the key is absent.
+bool redis_info_value(const char *text, size_t length, const char *key, char *value, size_t size);
+
+// True when a section `keyspace` lists a database: there are keys.
+bool redis_info_has_keys(const char *text, size_t length);
+
+#endif

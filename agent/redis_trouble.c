@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/redis_trouble.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void redis_trouble_connect(char out[static REDIS_TROUBLE_MAX], const char *what, const char *address,
+                           int error) {
+  const char *advice = "check the address and the network";
+  if (error == ECONNREFUSED)
+    advice = "nothing listens there: start Redis, or correct the address";
+  else if (error == EBADMSG)
+    advice = "what answers there is not Redis, or closed the connection: check the address and maxclients";
+  else if (error == ETIMEDOUT)
+    advice = "no answer in time: it hangs, is stopped or overloaded, or the network is cut";
+  snprintf(out, REDIS_TROUBLE_MAX, "%s (%s): %s", what, address, advice);
+}
+
+static bool begins(const char *error, size_t length, const char *prefix) {
+  return length >= strlen(prefix) && memcmp(error, prefix, strlen(prefix)) == 0;
+}
+
+bool redis_trouble_ends_connection(const char *error, size_t length) {
+  return begins(error, length, "WRONGPASS") || begins(error, length, "NOAUTH") ||
+         begins(error, length, "ERR invalid password") || begins(error, length, "ERR AUTH") ||
+         begins(error, length, "ERR max number of clients") || begins(error, length, "DENIED");
+}
+
+// What a Redis sent goes to logs and screens: no control characters.
+static void clean(char *text) {
+  for (; *text; text++)
+    if (*text < ' ' || *text > '~')
+      *text = '?';
+}
+
+void redis_trouble_answer(char out[static REDIS_TROUBLE_MAX], const char *what, const char *command,
+                          const char *user, const char *error, size_t length) {
+  const char *name = user[0] != '\0' ? user : "default";
+  if (begins(error, length, "WRONGPASS") || begins(error, length, "ERR invalid password"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: user \"%s\" refused: broker.username or broker.password_file is wrong", what, name);
+  else if (begins(error, length, "ERR AUTH"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: Redis has no password: set requirepass there, or empty broker.password_file", what);
+  else if (begins(error, length, "NOAUTH"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: Redis wants a password: set broker.password_file (and broker.username)", what);
+  else if (begins(error, length, "DENIED"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: Redis' protected mode lets in loopback only: give it a password, or bind it", what);
+  else if (begins(error, length, "NOPERM"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: user \"%s\" may not run %s: grant it, ACL SETUSER %s "
+             "+info +replicaof +config|set +client",
+             what, name, command, name);
+  else if (begins(error, length, "LOADING"))
+    snprintf(out, REDIS_TROUBLE_MAX, "%s: Redis is still loading its data: wait until it has", what);
+  else if (begins(error, length, "BUSY"))
+    snprintf(out, REDIS_TROUBLE_MAX, "%s: a script blocks Redis: SCRIPT KILL or FUNCTION KILL ends it", what);
+  else if (begins(error, length, "MASTERDOWN"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "%s: Redis refused %s without its master: set replica-serve-stale-data yes", what, command);
+  else
+    snprintf(out, REDIS_TROUBLE_MAX, "%s: Redis refused %s: %.*s", what, command,
+             (int)(length < 80 ? length : 80), error);
+  clean(out);
+}

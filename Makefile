@@ -41,6 +41,7 @@ CTL := $(call objects,$(wildcard agent/ctl*.c))
 AGENT := $(filter-out $(CTL) $(B)/agent/main.o,$(call objects,$(wildcard agent/*.c)))
 WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.c)))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 .PHONY: all check unit clean help
@@ -54,6 +55,8 @@ $(B)/tanist: $(CTL) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(AGENT) $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
+$(TOOLS): %: %.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(PKG_FLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<

@@ -3,8 +3,7 @@
 
 import time
 
-import verify
-from testbed import REDIS_PORT, VIRTUAL_IP, Cluster, always, expect, short, tcp_answers, until
+from testbed import REDIS_PORT, VIRTUAL_IP, Cluster, always, expect, short, tcp_answers, until, verify
 
 
 def hold(node):

@@ -44,9 +44,9 @@ def run_inside(name, directory):
     try:
         find_tests()[name](pathlib.Path(directory))
     except Exception:  # pylint: disable=broad-except  (whatever it was, it is the test's result)
-        traceback.print_exc()
         if Cluster.newest:
             print(Cluster.newest.tails(), file=sys.stderr)
+        traceback.print_exc()
         return 1
     return 0
 
@@ -76,7 +76,8 @@ def run_test(name, keep):
 
 
 def report(name, passed, seconds, directory):
-    print(f"{'ok' if passed else 'FAILED':7}{name:42}{seconds:6.1f} s" + (f"  {directory}" if directory else ""), flush=True)
+    kept = f"  {directory}" if directory else ""
+    print(f"{'ok' if passed else 'FAILED':7}{name:50}{seconds:6.1f} s{kept}", flush=True)
     if not passed:
         story = (directory / "story").read_text(encoding="utf-8", errors="replace").splitlines()
         print("\n".join("    " + line for line in story[-60:]), flush=True)

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -50,10 +51,16 @@ def obstacle():
             f" in a container: run it with --privileged; modules: veth, bridge, nf_tables")
 
 
-def launch(argv, **options):
+def die_with_parent():
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def launch(argv, outlive_us=False, **options):
     """Starts argv[0] (a Python program) with its arguments inside namespaces of its own; returns the Popen."""
     environment = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin", **{INSIDE: "1"})
-    return subprocess.Popen(UNSHARE + [sys.executable, "-B"] + argv, env=environment, **options)
+    return subprocess.Popen(UNSHARE + [sys.executable, "-B"] + argv, env=environment,
+                            preexec_fn=None if outlive_us else die_with_parent, **options)
 
 
 def inside():
@@ -102,7 +109,10 @@ class Space:
 
     def start(self, argv, **options):
         """Starts a process here, in a session of its own: a Ctrl-C at the terminal is for us, not for it."""
-        return subprocess.Popen(argv, preexec_fn=self.enter, start_new_session=True, **options)
+        def prepare():
+            self.enter()
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond a limit is to fail, as on a full disk
+        return subprocess.Popen(argv, preexec_fn=prepare, start_new_session=True, **options)
 
     def run(self, *argv):
         return run("nsenter", "--net=" + self.path, *argv)
@@ -141,6 +151,9 @@ class Wire:
 
     def pull(self, name):
         self.space.ip("link", "set", self.port(name), "down")
+
+    def detach(self, name):
+        self.space.ip("link", "delete", self.port(name))  # at once: a namespace's own end comes some time after
 
     def drop(self, source, target, percent=100):
         """Loses that many packets of a hundred from source to target; 0 mends the way."""

@@ -25,7 +25,8 @@ REDIS_PORT = 6379
 VIRTUAL_IP = NETWORK + "100"
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-import resp  # noqa: E402  (it lives beside the programs that speak it too)
+import resp  # noqa: E402  (they live beside the programs that they belong to)
+import verify  # noqa: E402
 
 
 class Failed(Exception):
@@ -184,7 +185,9 @@ class Member:
             if process:
                 process.kill()
         self.agent = self.redis = None
+        self.cluster.wire.detach(self.name)
         self.space.remove()
+        self.space = None
         shutil.rmtree(self.run_directory)
         return gone
 
@@ -356,10 +359,10 @@ run_directory = "{member.run_directory}";
         self.client("o", 60)
         return self.helper("o", "observer", "eth0", NETWORK + "60", VIRTUAL_IP, self.a.mac, self.b.mac)
 
-    def write(self, log, *options):
-        """Starts the writer through the virtual IP; `log` is where acknowledgements go."""
-        self.client("c", 50)
-        return self.helper("c", "writer", *options, VIRTUAL_IP, str(REDIS_PORT), "orders", log)
+    def write(self, log, *options, key="orders", name="c", number=50):
+        """Starts a writer through the virtual IP; `log` is where acknowledgements go."""
+        self.client(name, number)
+        return self.helper(name, "writer", *options, VIRTUAL_IP, str(REDIS_PORT), key, log)
 
     def tails(self, lines=25):
         """The last lines of every log, for people."""

@@ -41,9 +41,19 @@ CTL := $(call objects,$(wildcard agent/ctl*.c))
 AGENT := $(filter-out $(CTL) $(B)/agent/main.o,$(call objects,$(wildcard agent/*.c)))
 WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.c)))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
-.PHONY: all check unit clean help
+# The core once more, without optimisation, which can hide a call: for `pure`.
+PURE := $(patsubst %.c,build/pure/%.o,$(wildcard common/core/*.c))
+PURE_CALLS := memcpy|memset|memcmp|memmove|__assert_fail
+SOURCES = $(shell git ls-files '*.c' '*.h')
+JOBS ?= $(shell nproc)
+# Fixed paths of configuration, not under PREFIX: the programs look there.
+ETC := $(DESTDIR)/etc/tanist
+LIB := $(DESTDIR)$(PREFIX)/lib
+
+.PHONY: all analyze check clean demo format help install netns netns-short pure scenario tidy tools unit
 all: $(PROGRAMS) ## build the programs into build/VARIANT (default)
 
 $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(BASE) $(CORE)
@@ -56,17 +66,58 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+$(TOOLS): %: %.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(PKG_FLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-unit: $(UNIT) ## run the unit tests
-	@set -e; for t in $^; do echo "== $$t"; $$t; done
+build/pure/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
+tools: $(TOOLS) # what the tests in namespaces run beside the programs
+unit: $(UNIT) ## run the unit tests
+	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
+scenario: ## play the scenario dialogues
+	tests/scenario/run $(B)
+pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
+	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
+	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
+	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
+netns: all tools ## run all tests in network namespaces
+	python3 -B tests/netns/run.py
+netns-short: all tools
+	python3 -B tests/netns/run.py --short
+check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
+	@packaging/install-dependencies
+	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)
+demo: ## install what is missing, build, show a Redis pair fail over (KEEP=1 leaves it running)
+	@packaging/install-dependencies build demo
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools
+	@KEEP=$(KEEP) python3 -B tests/netns/demo.py
+
+install: all ## install under DESTDIR and PREFIX; a configuration in use is never touched
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/tanist-agent $(B)/tanist-witness
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/tanist
+	install -d -m 755 $(ETC) $(LIB)/systemd/system $(LIB)/sysusers.d
+	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(ETC)/$$(basename $$f).example; done
+	for f in $(wildcard packaging/man/*.[1-8]); do \
+	  install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${f##*.} $$f; done
+	for f in packaging/systemd/*.service; do \
+	  sed 's|@sbindir@|$(PREFIX)/sbin|' $$f >$(LIB)/systemd/system/$${f##*/}; done
+	install -m 644 packaging/sysusers.conf $(LIB)/sysusers.d/tanist.conf
+tidy: ## read the code with clang-tidy
+	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
+analyze: ## read the code with cppcheck
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	  --suppress=missingIncludeSystem $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
+format: ## lay the code out by .clang-format
+	clang-format -i $(SOURCES)
 clean: ## remove what was built
 	rm -rf build
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) build/pure -name '*.d' 2>/dev/null)

@@ -166,7 +166,10 @@ static void on_done(struct step *s, uint32_t serial, struct position position) {
   const struct broker_duty *duty = &core->shown.broker;
   if (serial != duty->serial)
     return;
-  core->quiet |= duty->mode != BROKER_LEAD && core->role != ROLE_MASTER;
+  if (!core->quiet && duty->mode != BROKER_LEAD && core->role != ROLE_MASTER) {
+    core->quiet = true;
+    s->ask = ALL_VOTERS; /* V3: the sooner the others hear of it, the better */
+  }
   core->promoted = duty->mode == BROKER_LEAD;
   if (duty->mode != BROKER_LEAD)
     return;

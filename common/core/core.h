@@ -47,13 +47,14 @@ struct peer {
   uint8_t sent_next;
 };
 
-enum handover_phase { HANDOVER_NONE, HANDOVER_JOIN, HANDOVER_PAUSE, HANDOVER_DRAIN };
+enum handover_phase { HANDOVER_NONE, HANDOVER_JOIN, HANDOVER_PAUSE, HANDOVER_DRAIN, HANDOVER_EVICT };
 
 // A planned hand-over under way at the master (L8).
 struct handover {
   uint8_t phase; // enum handover_phase
   uint8_t order; // ORDER_SWITCHOVER or ORDER_RETIRE
   struct instant until;
+  bool evicted;          // the broker's clients are gone
   struct position final; // where the paused broker stands: the other must reach it
 };
 

@@ -39,6 +39,7 @@ static struct broker_duty wanted_duty(const struct core *core) {
     duty = (struct broker_duty){.mode = BROKER_LEAD, .master = core->config.self, .epoch = core->reign};
     duty.paused = withholds(core);
     duty.sync = waits(core);
+    duty.evict = core->handover.phase == HANDOVER_EVICT;
   } else if (core->follow != NOBODY) {
     duty = (struct broker_duty){.mode = BROKER_FOLLOW, .master = core->follow, .epoch = core->follow_epoch};
   }
@@ -60,7 +61,7 @@ static struct shown wanted(const struct core *core) {
 
 static bool same_duty(const struct broker_duty *a, const struct broker_duty *b) {
   return a->serial != 0 && a->mode == b->mode && a->master == b->master && a->epoch == b->epoch &&
-         a->paused == b->paused && a->sync == b->sync;
+         a->paused == b->paused && a->sync == b->sync && a->evict == b->evict;
 }
 
 /* A duty that only restricts is a release; one that allows anything new is a claim. */

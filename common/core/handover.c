@@ -32,6 +32,12 @@ enum reason core_obstacle(const struct core *core) {
                                      : REASON_PEER_BEHIND; /* L8: under SOLE take it back first */
 }
 
+/* A clean stop leaves in any case: better no master for a lease than one without its agent. */
+static void leave(struct step *s) {
+  if (s->core->role == ROLE_MASTER)
+    end_reign(s, CAUSE_HANDED);
+}
+
 void handover_order(struct step *s, const struct order *order) {
   struct core *core = s->core;
   if (order->type == ORDER_RETIRE) {
@@ -44,6 +50,8 @@ void handover_order(struct step *s, const struct order *order) {
   enum reason why = core_obstacle(core);
   if (why != REASON_NONE) {
     tell(s, (struct fact){.type = FACT_REFUSED, .order = order->type, .why = (uint8_t)why});
+    if (order->type == ORDER_RETIRE)
+      leave(s);
     return;
   }
   uint32_t timeout_ms = order->timeout_ms != 0 ? order->timeout_ms : TIMEOUT_MS;
@@ -58,16 +66,21 @@ bool handover_pauses(const struct core *core) {
 
 void handover_done(struct step *s, struct position position) {
   struct core *core = s->core;
-  if (core->handover.phase != HANDOVER_PAUSE)
-    return;
-  core->handover.final = position;
-  core->handover.phase = HANDOVER_DRAIN;
+  if (core->handover.phase == HANDOVER_EVICT && core->shown.broker.evict) {
+    core->handover.evicted = true;
+  } else if (core->handover.phase == HANDOVER_PAUSE) {
+    core->handover.final = position;
+    core->handover.phase = HANDOVER_DRAIN;
+  }
 }
 
 static void take_back(struct step *s, enum reason why) {
   struct core *core = s->core;
+  bool retires = core->handover.order == ORDER_RETIRE;
   tell(s, (struct fact){.type = FACT_TAKEN_BACK, .order = core->handover.order, .why = (uint8_t)why});
   core->handover = (struct handover){0};
+  if (retires)
+    leave(s);
 }
 
 void handover_end(struct step *s) {
@@ -101,6 +114,8 @@ static void planned(struct step *s) {
   else if (handover->phase == HANDOVER_JOIN && pair_committed(core))
     handover->phase = HANDOVER_PAUSE;
   else if (handover->phase == HANDOVER_DRAIN && pair_committed(core) && sync_holds(core, handover->final))
+    handover->phase = HANDOVER_EVICT;
+  else if (handover->phase == HANDOVER_EVICT && handover->evicted && pair_committed(core))
     hand_over(s);
 }
 

@@ -208,6 +208,7 @@ struct broker_duty {
   uint8_t master;  // whom to follow
   uint64_t epoch;
   bool paused; // acknowledge nothing
+  bool evict;  // and close the clients' connections, so that they meet a reset and not silence (L8)
   bool sync;   // wait for the secondary before acknowledging
 };
 

@@ -202,6 +202,9 @@ static void handle(struct step *s, const struct event *event) {
     if (s->core->role == ROLE_MASTER)
       end_reign(s, CAUSE_FENCE);
     return;
+  case EVENT_HELLO:
+    s->answer |= (uint8_t)(event->hello < VOTERS ? 1u << event->hello : 0u);
+    return;
   case EVENT_DISK_FAILED:
     emit_failed(s);
     return;

@@ -132,6 +132,7 @@ enum reason
 core_obstacle(const struct core *); // why a planned hand-over would be refused now; REASON_NONE: it would not
 bool core_leads(const struct core *, struct instant now); // master, with a valid lease or sole ownership
 bool core_sole(const struct core *);                      // S5
+const struct record *core_record(const struct core *);
 bool core_blank_peer(const struct core *, unsigned voter);
 bool core_hears(const struct core *, unsigned voter, struct instant now); // both ways, lately
 

@@ -68,8 +68,11 @@ const struct sent *find_sent(const struct peer *peer, uint64_t seq) {
 }
 
 bool core_sole(const struct core *core) {
-  return core->role == ROLE_MASTER && core->committed && sync_replicates(core) &&
-         core_record(core)->mode == RECORD_SOLE && core_record(core)->owner == core->config.self;
+  const struct record *sync = core_record(core);
+  bool owner = core->committed && sync_replicates(core) && sync->mode == RECORD_SOLE &&
+               sync->owner == core->config.self;
+  return core->role == ROLE_MASTER &&
+         (owner || core->forced); /* F1 asks for no majority, whatever replicates */
 }
 
 bool core_leads(const struct core *core, struct instant now) {

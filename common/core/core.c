@@ -179,8 +179,14 @@ static void on_done(struct step *s, uint32_t serial, struct position position) {
     handover_done(s, position);
 }
 
+/* Its broker died: what only the secondary holds may be lost here, and section 9 tells data apart by epoch.
+   So the broker leads again only in a later reign. */
 static void on_broker(struct step *s, const struct broker_report *report) {
-  s->core->broker = *report;
+  struct core *core = s->core;
+  bool died = report->dead && !core->broker.dead;
+  core->broker = *report;
+  if (died && core->role == ROLE_MASTER && sync_replicates(core))
+    core->spoilt = core->reign;
   sync_progress(s);
 }
 

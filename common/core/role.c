@@ -193,6 +193,18 @@ static void candidate_timer(struct step *s) {
   }
 }
 
+/* L7: a broker that died leads again in a new epoch. A sole owner needs no vote for it: nobody else can be
+   elected, and the epoch is its own. */
+static void master_timer(struct step *s) {
+  struct core *core = s->core;
+  if (core->spoilt != core->reign)
+    return;
+  if (core->voter.ballot.epoch == core->reign)
+    claim_next_epoch(s);
+  if (core_sole(core))
+    renew_reign(s, core->lease_end);
+}
+
 void role_timer(struct step *s) {
   struct core *core = s->core;
   if (core->handing && !instant_before(s->now, core->stand_after))
@@ -203,6 +215,8 @@ void role_timer(struct step *s) {
     suspect_timer(s);
   else if (core->role == ROLE_CANDIDATE)
     candidate_timer(s);
+  else if (core->role == ROLE_MASTER)
+    master_timer(s);
 }
 
 void handover_hear(struct step *s, unsigned from) {

@@ -105,7 +105,7 @@ static void granted(struct step *s, const struct peer *peer) {
       win(s, lease);
   } else if (core->role == ROLE_MASTER && beat->leader_epoch == core->reign) {
     core->lease_end = instant_later(core->lease_end, lease);
-    core->forced = false; /* F1: a majority exists again */
+    core->forced &= !instant_before(s->now, lease); /* F1: until a majority exists again */
   }
 }
 

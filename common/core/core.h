@@ -80,6 +80,7 @@ struct core {
 
   // Leading
   uint64_t reign;             // the epoch in which this node is master, or the last one in which it was
+  uint64_t spoilt;            // the reign in which its broker died: what that writes again needs another (L7)
   uint64_t claim_seq;         // the first beat of this candidacy, or of this wish for a new epoch (L7)
   struct instant give_up_at;  // L2: a candidate that has won nothing
   struct instant stand_after; // L2, L8: no candidacy before

@@ -35,7 +35,9 @@ static bool waits(const struct core *core) {
 
 static struct broker_duty wanted_duty(const struct core *core) {
   struct broker_duty duty = hold;
-  if (core->role == ROLE_MASTER) {
+  if (core->role == ROLE_MASTER && core->spoilt == core->reign) {
+    /* L7: held until the next epoch is granted */
+  } else if (core->role == ROLE_MASTER) {
     duty = (struct broker_duty){.mode = BROKER_LEAD, .master = core->config.self, .epoch = core->reign};
     duty.paused = withholds(core);
     duty.sync = waits(core);

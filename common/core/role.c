@@ -113,7 +113,8 @@ static bool deposes(const struct core *core, const struct beat *beat) {
   bool master = beat->role == ROLE_MASTER && beat->reign > core->reign;
   bool leader =
       beat->leader != core->config.self && beat->leader != NOBODY && beat->leader_epoch > core->reign;
-  return master || leader;
+  bool record = beat->sync.epoch > core->reign; /* only a master of that epoch can have written it */
+  return master || leader || record;
 }
 
 void role_beat(struct step *s, unsigned from) {

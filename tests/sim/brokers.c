@@ -69,8 +69,8 @@ void broker_duty(unsigned node, const struct broker_duty *duty) {
 void broker_reach(unsigned node, uint64_t serial) {
   struct broker_model *b = &sim.broker[node];
   const struct broker_duty *duty = &b->duty;
-  if (serial != duty->serial || !b->alive || b->dead)
-    return;
+  if (serial != duty->serial || ((!b->alive || b->dead) && duty->mode != BROKER_HOLD))
+    return; /* proven dead, it serves nobody: that is HOLD */
   bool leads = b->mode == BROKER_LEAD, same_master = b->mode == BROKER_FOLLOW && b->master == duty->master;
   if (leads && duty->mode != BROKER_LEAD)
     leave_lead(b);
@@ -238,5 +238,7 @@ void broker_restart(unsigned node) {
 void broker_unhold(unsigned node) {
   struct broker_model *b = &sim.broker[node];
   b->dead = false;
+  if (!sim.process[node].up)
+    return; /* nobody is there to make it lead */
   broker_reach(node, b->duty.serial);
 }

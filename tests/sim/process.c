@@ -39,6 +39,7 @@ void process_start(unsigned who) {
   p->box_head = p->box_count = 0;
   p->persisting = p->disk_failed = false;
   p->stalled_until = 0;
+  p->elected = 0;
   p->run_at = -1;
   p->fence = INSTANT_PAST; /* L9 */
   if (who < NODES)
@@ -72,10 +73,11 @@ void process_crash(unsigned who, bool machine) {
 static void note_fact(unsigned who, const struct fact *fact) {
   const struct core *core = &sim.process[who].core;
   if (fact->type == FACT_ROLE) {
+    sim.process[who].elected = 0;
     trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
           cause_name(fact->cause), core->voter.ballot.epoch);
     if (fact->to == ROLE_MASTER)
-      check_elected(who, core->reign);
+      sim.process[who].elected = core->reign;
     return;
   }
   trace("%s %s who=%s epoch %lu record %lu.%u %s(%s) order=%s why=%s", voter_name(who), fact_name(fact->type),
@@ -83,7 +85,7 @@ static void note_fact(unsigned who, const struct fact *fact) {
         fact->sync.mode == RECORD_SOLE ? "SOLE" : "PAIR", voter_name(fact->sync.owner),
         order_name(fact->order), reason_text(fact->why));
   if (fact->type == FACT_REIGN)
-    check_elected(who, fact->epoch);
+    sim.process[who].elected = fact->epoch;
   if (fact->type == FACT_FORMED)
     sim.process[who].wiped = false;
 }
@@ -174,6 +176,14 @@ static bool persist(unsigned who, const struct ballot *ballot) {
   return true;
 }
 
+/* What was decided counts once it is shown: a crash before the sync has undone it. */
+static void show_reign(unsigned who) {
+  struct process *p = &sim.process[who];
+  if (p->elected != 0)
+    check_elected(who, p->elected);
+  p->elected = 0;
+}
+
 static bool perform(unsigned who, const struct action *action) {
   struct process *p = &sim.process[who];
   switch (action->type) {
@@ -181,11 +191,13 @@ static bool perform(unsigned who, const struct action *action) {
     p->fence = INSTANT_PAST;
     break;
   case ACTION_FENCE_ARM:
+    show_reign(who);
     p->fence = action->until;
     break;
   case ACTION_PERSIST:
     return persist(who, &action->ballot);
   case ACTION_SEND:
+    show_reign(who);
     send(who, &action->beat);
     break;
   case ACTION_BROKER:

@@ -59,6 +59,7 @@ struct process {
   int64_t disk_us;
   bool disk_bad;
   struct instant fence; // the kernel's, by this machine's clock
+  uint64_t elected;     // a reign that nobody was shown yet; 0
   bool wiped;           // since it was last formed
 };
 

@@ -77,7 +77,7 @@ static void note_fact(unsigned who, const struct fact *fact) {
     trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
           cause_name(fact->cause), core->voter.ballot.epoch);
     if (fact->to == ROLE_MASTER)
-      sim.process[who].elected = core->reign;
+      check_elected(who, core->reign);
     return;
   }
   trace("%s %s who=%s epoch %lu record %lu.%u %s(%s) order=%s why=%s", voter_name(who), fact_name(fact->type),
@@ -85,7 +85,7 @@ static void note_fact(unsigned who, const struct fact *fact) {
         fact->sync.mode == RECORD_SOLE ? "SOLE" : "PAIR", voter_name(fact->sync.owner),
         order_name(fact->order), reason_text(fact->why));
   if (fact->type == FACT_REIGN)
-    sim.process[who].elected = fact->epoch;
+    check_elected(who, fact->epoch);
   if (fact->type == FACT_FORMED)
     sim.process[who].wiped = false;
 }
@@ -176,14 +176,6 @@ static bool persist(unsigned who, const struct ballot *ballot) {
   return true;
 }
 
-/* What was decided counts once it is shown: a crash before the sync has undone it. */
-static void show_reign(unsigned who) {
-  struct process *p = &sim.process[who];
-  if (p->elected != 0)
-    check_elected(who, p->elected);
-  p->elected = 0;
-}
-
 static bool perform(unsigned who, const struct action *action) {
   struct process *p = &sim.process[who];
   switch (action->type) {
@@ -191,13 +183,13 @@ static bool perform(unsigned who, const struct action *action) {
     p->fence = INSTANT_PAST;
     break;
   case ACTION_FENCE_ARM:
-    show_reign(who);
+    check_shown(who);
     p->fence = action->until;
     break;
   case ACTION_PERSIST:
     return persist(who, &action->ballot);
   case ACTION_SEND:
-    show_reign(who);
+    check_shown(who);
     send(who, &action->beat);
     break;
   case ACTION_BROKER:

@@ -11,6 +11,8 @@
 #define HEAP_MAX 16384
 #define LOG_MAX 32768 // entries of a broker
 
+#define REIGNS_MAX 4096 // of one run; forced ones lie above
+
 #define MS 1000
 #define SECOND (1000 * MS)
 
@@ -60,6 +62,7 @@ struct process {
   bool disk_bad;
   struct instant fence; // the kernel's, by this machine's clock
   uint64_t elected;     // a reign that nobody was shown yet; 0
+  uint64_t elected_after; // the highest one shown when that was decided
   bool wiped;           // since it was last formed
 };
 
@@ -111,6 +114,7 @@ struct sim {
   uint64_t acked_count;
   uint64_t reign_max;
   uint8_t reign_owner;
+  bool led[REIGNS_MAX]; // by epoch
   uint64_t elections, acks, faults;
   int64_t heal_max, failover_max, pair_max;
   const char *broken; // the promise, NULL: none
@@ -159,7 +163,8 @@ void heal(void);
 
 // ---- promises.c ----
 void check_promises(unsigned who);
-void check_elected(unsigned node, uint64_t reign);
+void check_elected(unsigned node, uint64_t reign); // decided
+void check_shown(unsigned node);                   // first shown to anybody
 void check_prefix(unsigned secondary, unsigned master);
 
 #endif

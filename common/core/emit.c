@@ -96,7 +96,8 @@ static void release(struct core *core, const struct shown *want, struct actions 
     show_broker(core, &want->broker, list);
   else if (differs && shown->broker.mode == BROKER_LEAD &&
            (want->broker.mode != BROKER_LEAD || shown->broker.epoch == core->spoilt))
-    show_broker(core, &hold, list); /* it leads no more so; whom it follows, or the new epoch, is behind the disk */
+    show_broker(core, &hold,
+                list); /* it leads no more so; whom it follows, or the new epoch, is behind the disk */
   if (shown->address && !want->address) {
     shown->address = false;
     add(list, ACTION_ADDRESS_DROP);

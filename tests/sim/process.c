@@ -101,7 +101,7 @@ static void handle(unsigned who, struct event event) {
   unsigned number = core_check(&p->core);
   if (number != 0)
     broken(core_invariant(number), "core_check of %s", voter_name(who));
-  if (sim.chaos && chance(3000))
+  if (sim.chaos && chance(sim.odds / 6))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
 }
 
@@ -214,7 +214,7 @@ static void run_at(unsigned who, int64_t at) {
 
 static bool step_list(unsigned who) {
   struct process *p = &sim.process[who];
-  if (sim.chaos && (sim.kinds & 1) != 0 && chance(20000)) {
+  if (sim.chaos && (sim.kinds & 1) != 0 && chance(sim.odds)) {
     process_crash(who, chance(3));
     schedule(sim.now + between(0, 4 * SECOND), WHAT_RESTART, who, p->life, UINT32_MAX, 0);
     return false;
@@ -222,7 +222,7 @@ static bool step_list(unsigned who) {
   if (!perform(who, &p->list.at[p->at]))
     return true;
   p->at++;
-  if (sim.chaos && chance(20000))
+  if (sim.chaos && chance(sim.odds))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
   return true;
 }

@@ -18,7 +18,7 @@ void check_promises(unsigned who) {
     broken("P1: one master", "one node leads while the other's fence is open");
 }
 
-static void check_data(unsigned node) {
+void check_data(unsigned node) {
   const struct broker_model *b = &sim.broker[node];
   uint64_t acked = 0, last = 0;
   for (size_t i = 0; i < b->length; i++) {

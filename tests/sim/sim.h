@@ -60,10 +60,10 @@ struct process {
   uint32_t box_head, box_count;
   int64_t disk_us;
   bool disk_bad;
-  struct instant fence; // the kernel's, by this machine's clock
-  uint64_t elected;     // a reign that nobody was shown yet; 0
+  struct instant fence;   // the kernel's, by this machine's clock
+  uint64_t elected;       // a reign that nobody was shown yet; 0
   uint64_t elected_after; // the highest one shown when that was decided
-  bool wiped;           // since it was last formed
+  bool wiped;             // since it was last formed
 };
 
 struct entry {
@@ -109,6 +109,7 @@ struct sim {
   bool chaos, forced, calm;
   uint32_t kinds; // of chaos in this run
   int64_t chaos_every_us;
+  uint32_t odds; // one action in so many is cut short by a crash, or followed by a pause
   uint64_t sessions, connections, ids;
   bool *acked; // by id
   uint64_t acked_count;
@@ -165,6 +166,7 @@ void heal(void);
 void check_promises(unsigned who);
 void check_elected(unsigned node, uint64_t reign); // decided
 void check_shown(unsigned node);                   // first shown to anybody
+void check_data(unsigned node);
 void check_prefix(unsigned secondary, unsigned master);
 
 #endif

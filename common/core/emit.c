@@ -95,8 +95,10 @@ static void release(struct core *core, const struct shown *want, struct actions 
   bool differs = is_node(core) && !same_duty(&shown->broker, &want->broker);
   if (differs && restricts(&shown->broker, &want->broker))
     show_broker(core, &want->broker, list);
-  else if (differs && shown->broker.mode == BROKER_LEAD && want->broker.mode != BROKER_LEAD)
-    show_broker(core, &hold, list); /* it leads no more now; whom it follows comes behind the disk */
+  else if (differs && shown->broker.mode == BROKER_LEAD &&
+           (want->broker.mode != BROKER_LEAD || shown->broker.epoch == core->spoilt))
+    show_broker(core, &hold,
+                list); /* it leads no more so; whom it follows, or the new epoch, is behind the disk */
   if (shown->address && !want->address) {
     shown->address = false;
     add(list, ACTION_ADDRESS_DROP);

@@ -118,7 +118,8 @@ static void join(struct step *s) {
   if (!instant_before(s->now, held) || core->handover.phase == HANDOVER_JOIN)
     core->joining = true;
   if (core->joining && core->config.replication == REPLICATION_ASYNC && !core->join_known)
-    sync_done(s, core->broker.position); /* nothing waits for the secondary: near is where this broker is now */
+    sync_done(s,
+              core->broker.position); /* nothing waits for the secondary: near is where this broker is now */
   if (core->joining && core->join_known && sync_holds(core, core->join_at) && leased(core)) {
     stop_joining(core);
     propose(s, RECORD_PAIR);

@@ -237,8 +237,13 @@ void broker_restart(unsigned node) {
 
 void broker_unhold(unsigned node) {
   struct broker_model *b = &sim.broker[node];
+  const struct process *p = &sim.process[node];
+  if (p->up && (sim.now < p->stalled_until || !p->core.broker.dead)) {
+    schedule(sim.now + 10 * MS, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
+    return; /* the driver is a part of the agent, and has told the core of the death before this */
+  }
   b->dead = false;
-  if (!sim.process[node].up)
+  if (!p->up)
     return; /* nobody is there to make it lead */
   broker_reach(node, b->duty.serial);
 }

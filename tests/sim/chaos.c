@@ -9,7 +9,7 @@ static void spoil_link(unsigned x, unsigned y) {
   link->cut = chance(2);
   link->loss = chance(2) ? (uint32_t)below(600) : 0;
   link->twice = chance(3) ? (uint32_t)below(500) : 0;
-  link->delay_us = chance(4) ? between(0, 400 * MS) : between(100, 5 * MS);
+  link->delay_us = chance(4) ? between(0, chance(4) ? 1500 * MS : 400 * MS) : between(100, 5 * MS);
   link->jitter_us = chance(3) ? between(0, 300 * MS) : between(0, 2 * MS);
 }
 
@@ -128,6 +128,8 @@ void chaos_next(void) {
     break;
   case 14:
     sim.broker[node].unfit = chance(4);
+    if ((sim.kinds & 64) && chance(3))
+      process_post(node, &(struct event){.type = EVENT_FENCE_LOST});
     break;
   default:
     for (unsigned i = 0; i < VOTERS; i++)
@@ -145,6 +147,8 @@ void heal(void) {
     sim.process[i].disk_us = 500;
     if (sim.process[i].stalled_until > sim.now)
       sim.process[i].stalled_until = sim.now;
+    if (sim.process[i].up && sim.process[i].core.retired)
+      process_crash(i, false); /* a retired agent ends */
     if (!sim.process[i].up)
       process_start(i);
     else

@@ -186,7 +186,8 @@ static void begin(uint64_t seed) {
   sim.kinds = (uint32_t)(draw() | draw());
   if (!chance(8))
     sim.kinds &= ~4u; /* force */
-  sim.chaos_every_us = between(50 * MS, 2 * SECOND);
+  sim.chaos_every_us = between(30 * MS, 2 * SECOND);
+  sim.odds = (uint32_t[]){20000, 20000, 4000, 800}[below(4)];
   for (unsigned i = 0; i < VOTERS; i++) {
     struct process *p = &sim.process[i];
     p->disk = (struct ballot){.blank = true, .sync = {.owner = NOBODY}};
@@ -294,6 +295,8 @@ static void round_of(bool first) {
   if (sim.broken == NULL && chance(2))
     cut_off(chance(2) ? VOTER_W : 1 - master());
   demand("P4: a pair again after a cut", all_well, 20 * SECOND, &sim.pair_max);
+  if (sim.broken == NULL && sim.config.replication == REPLICATION_SYNC && !sim.forced)
+    check_data(master());
   if (sim.broken == NULL && chance(3))
     kill_master();
 }

@@ -73,10 +73,11 @@ void process_crash(unsigned who, bool machine) {
 static void note_fact(unsigned who, const struct fact *fact) {
   const struct core *core = &sim.process[who].core;
   if (fact->type == FACT_ROLE) {
+    sim.process[who].elected = 0;
     trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
           cause_name(fact->cause), core->voter.ballot.epoch);
     if (fact->to == ROLE_MASTER)
-      sim.process[who].elected = core->reign;
+      check_elected(who, core->reign);
     return;
   }
   trace("%s %s who=%s epoch %lu record %lu.%u %s(%s) order=%s why=%s", voter_name(who), fact_name(fact->type),
@@ -84,7 +85,7 @@ static void note_fact(unsigned who, const struct fact *fact) {
         fact->sync.mode == RECORD_SOLE ? "SOLE" : "PAIR", voter_name(fact->sync.owner),
         order_name(fact->order), reason_text(fact->why));
   if (fact->type == FACT_REIGN)
-    sim.process[who].elected = fact->epoch;
+    check_elected(who, fact->epoch);
   if (fact->type == FACT_FORMED)
     sim.process[who].wiped = false;
 }
@@ -100,7 +101,7 @@ static void handle(unsigned who, struct event event) {
   unsigned number = core_check(&p->core);
   if (number != 0)
     broken(core_invariant(number), "core_check of %s", voter_name(who));
-  if (sim.chaos && chance(3000))
+  if (sim.chaos && chance(sim.odds / 6))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
 }
 
@@ -175,14 +176,6 @@ static bool persist(unsigned who, const struct ballot *ballot) {
   return true;
 }
 
-/* What was decided counts once it is shown: a crash before the sync has undone it. */
-static void show_reign(unsigned who) {
-  struct process *p = &sim.process[who];
-  if (p->elected != 0)
-    check_elected(who, p->elected);
-  p->elected = 0;
-}
-
 static bool perform(unsigned who, const struct action *action) {
   struct process *p = &sim.process[who];
   switch (action->type) {
@@ -190,13 +183,13 @@ static bool perform(unsigned who, const struct action *action) {
     p->fence = INSTANT_PAST;
     break;
   case ACTION_FENCE_ARM:
-    show_reign(who);
+    check_shown(who);
     p->fence = action->until;
     break;
   case ACTION_PERSIST:
     return persist(who, &action->ballot);
   case ACTION_SEND:
-    show_reign(who);
+    check_shown(who);
     send(who, &action->beat);
     break;
   case ACTION_BROKER:
@@ -221,7 +214,7 @@ static void run_at(unsigned who, int64_t at) {
 
 static bool step_list(unsigned who) {
   struct process *p = &sim.process[who];
-  if (sim.chaos && (sim.kinds & 1) != 0 && chance(20000)) {
+  if (sim.chaos && (sim.kinds & 1) != 0 && chance(sim.odds)) {
     process_crash(who, chance(3));
     schedule(sim.now + between(0, 4 * SECOND), WHAT_RESTART, who, p->life, UINT32_MAX, 0);
     return false;
@@ -229,7 +222,7 @@ static bool step_list(unsigned who) {
   if (!perform(who, &p->list.at[p->at]))
     return true;
   p->at++;
-  if (sim.chaos && chance(20000))
+  if (sim.chaos && chance(sim.odds))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
   return true;
 }

@@ -18,7 +18,7 @@ void check_promises(unsigned who) {
     broken("P1: one master", "one node leads while the other's fence is open");
 }
 
-static void check_data(unsigned node) {
+void check_data(unsigned node) {
   const struct broker_model *b = &sim.broker[node];
   uint64_t acked = 0, last = 0;
   for (size_t i = 0; i < b->length; i++) {
@@ -33,14 +33,29 @@ static void check_data(unsigned node) {
 }
 
 void check_elected(unsigned node, uint64_t reign) {
-  sim.elections++;
-  if (!sim.forced && reign <= sim.reign_max)
-    broken("P2: one master an epoch, epochs only rise", "%s leads in %lu after %s in %lu", voter_name(node),
-           reign, voter_name(sim.reign_owner), sim.reign_max);
-  sim.reign_max = reign;
-  sim.reign_owner = (uint8_t)node;
+  sim.process[node].elected = reign;
+  sim.process[node].elected_after = sim.reign_max;
   if (!sim.forced && sim.config.replication == REPLICATION_SYNC)
     check_data(node);
+}
+
+/* A crash before the sync undoes what was decided, so it counts from the first word of it. */
+void check_shown(unsigned node) {
+  struct process *p = &sim.process[node];
+  uint64_t reign = p->elected;
+  p->elected = 0;
+  if (reign == 0 || sim.forced)
+    return;
+  sim.elections++;
+  if (reign <= p->elected_after || reign >= REIGNS_MAX || sim.led[reign])
+    broken("P2: one master an epoch, epochs only rise", "%s leads in %lu after %s in %lu", voter_name(node),
+           reign, voter_name(sim.reign_owner), sim.reign_max);
+  else
+    sim.led[reign] = true;
+  if (reign < sim.reign_max)
+    return;
+  sim.reign_max = reign;
+  sim.reign_owner = (uint8_t)node;
 }
 
 void check_prefix(unsigned secondary, unsigned master) {

@@ -11,6 +11,8 @@
 #define HEAP_MAX 16384
 #define LOG_MAX 32768 // entries of a broker
 
+#define REIGNS_MAX 4096 // of one run; forced ones lie above
+
 #define MS 1000
 #define SECOND (1000 * MS)
 
@@ -58,9 +60,10 @@ struct process {
   uint32_t box_head, box_count;
   int64_t disk_us;
   bool disk_bad;
-  struct instant fence; // the kernel's, by this machine's clock
-  uint64_t elected;     // a reign that nobody was shown yet; 0
-  bool wiped;           // since it was last formed
+  struct instant fence;   // the kernel's, by this machine's clock
+  uint64_t elected;       // a reign that nobody was shown yet; 0
+  uint64_t elected_after; // the highest one shown when that was decided
+  bool wiped;             // since it was last formed
 };
 
 struct entry {
@@ -106,11 +109,13 @@ struct sim {
   bool chaos, forced, calm;
   uint32_t kinds; // of chaos in this run
   int64_t chaos_every_us;
+  uint32_t odds; // one action in so many is cut short by a crash, or followed by a pause
   uint64_t sessions, connections, ids;
   bool *acked; // by id
   uint64_t acked_count;
   uint64_t reign_max;
   uint8_t reign_owner;
+  bool led[REIGNS_MAX]; // by epoch
   uint64_t elections, acks, faults;
   int64_t heal_max, failover_max, pair_max;
   const char *broken; // the promise, NULL: none
@@ -159,7 +164,9 @@ void heal(void);
 
 // ---- promises.c ----
 void check_promises(unsigned who);
-void check_elected(unsigned node, uint64_t reign);
+void check_elected(unsigned node, uint64_t reign); // decided
+void check_shown(unsigned node);                   // first shown to anybody
+void check_data(unsigned node);
 void check_prefix(unsigned secondary, unsigned master);
 
 #endif

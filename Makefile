@@ -41,6 +41,7 @@ CTL := $(call objects,$(wildcard agent/ctl*.c))
 AGENT := $(filter-out $(CTL) $(B)/agent/main.o,$(call objects,$(wildcard agent/*.c)))
 WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.c)))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
@@ -66,6 +67,8 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+$(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(TOOLS): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
@@ -79,7 +82,7 @@ build/pure/%.o: %.c
 tools: $(TOOLS) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
-scenario: ## play the scenario dialogues
+scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^

@@ -198,6 +198,10 @@ static void do_wipe(struct world *w, const struct words *words) {
   m->broker.count = 0;
   m->broker.epoch = 0;
 }
+/* Like wipe, but the broker's data is still there. */
+static void do_forget(struct world *w, const struct words *words) {
+  w->machine[voter_of(w, word(words, 1))].disk = world_blank_ballot();
+}
 static void do_snapshot(struct world *w, const struct words *words) {
   struct machine *m = &w->machine[voter_of(w, word(words, 1))];
   m->snapshot = m->disk;
@@ -344,14 +348,14 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},   {"clock", do_clock},     {"cluster", do_cluster}, {"cont", do_cont},
-    {"crash", do_crash},     {"cut", do_cut},         {"delay", do_delay},     {"deliver", do_deliver},
-    {"disk", do_disk},       {"double", do_double},   {"drop", do_drop},       {"fence-lost", do_fence},
-    {"given", do_given},     {"heal", do_heal},       {"hold", do_hold},       {"jumble", do_jumble},
-    {"kill", do_kill},       {"lose", do_lose},       {"order", do_order},     {"queue", do_queue},
-    {"replay", do_replay},   {"restore", do_restore}, {"run", do_run},         {"snapshot", do_snapshot},
-    {"start", do_start},     {"state", do_state},     {"stop", do_stop},       {"unhold", do_unhold},
-    {"verbose", do_verbose}, {"wipe", do_wipe},       {"write", do_write},
+    {"broker", do_broker},     {"clock", do_clock},     {"cluster", do_cluster}, {"cont", do_cont},
+    {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},     {"deliver", do_deliver},
+    {"disk", do_disk},         {"double", do_double},   {"drop", do_drop},       {"fence-lost", do_fence},
+    {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},       {"hold", do_hold},
+    {"jumble", do_jumble},     {"kill", do_kill},       {"lose", do_lose},       {"order", do_order},
+    {"queue", do_queue},       {"replay", do_replay},   {"restore", do_restore}, {"run", do_run},
+    {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},     {"stop", do_stop},
+    {"unhold", do_unhold},     {"verbose", do_verbose}, {"wipe", do_wipe},       {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

@@ -42,6 +42,7 @@ AGENT := $(filter-out $(CTL) $(B)/agent/main.o,$(call objects,$(wildcard agent/*
 WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.c)))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
+SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
@@ -69,6 +70,8 @@ $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
+$(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(TOOLS): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
@@ -82,7 +85,7 @@ build/pure/%.o: %.c
 tools: $(TOOLS) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
-scenario: ## play the scenario dialogues
+scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of a dialogue: a table of words. What each does is told in tests/scenario/README.md.
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/scenario/world.h"
+
+#define WORDS_MAX 16
+#define WORD_MAX 32
+
+struct words {
+  size_t count;
+  char at[WORDS_MAX][WORD_MAX];
+};
+
+static void split(const char *line, struct words *words) {
+  words->count = 0;
+  while (words->count < WORDS_MAX) {
+    line += strspn(line, " \t");
+    size_t length = strcspn(line, " \t");
+    if (length == 0)
+      return;
+    snprintf(words->at[words->count++], WORD_MAX, "%.*s", (int)length, line);
+    line += length;
+  }
+}
+
+// ---- what words mean ----
+
+static bool is(const char *word, const char *text) {
+  return strcmp(word, text) == 0;
+}
+
+static const char *word(const struct words *words, size_t i) {
+  return i < words->count ? words->at[i] : "";
+}
+
+static unsigned voter_of(struct world *w, const char *name) {
+  for (unsigned v = 0; v < VOTERS; v++)
+    if (is(name, voter_name(v)))
+      return v;
+  world_fail(w, "\"%s\" is no voter: a, b, w", name);
+  return VOTER_A;
+}
+
+static unsigned node_of(struct world *w, const char *name) {
+  unsigned voter = voter_of(w, name);
+  if (voter == VOTER_W)
+    world_fail(w, "the witness has no broker and no address");
+  return voter % NODES;
+}
+
+static int64_t number_of(struct world *w, const char *text) {
+  char *end;
+  long long number = strtoll(text, &end, 10);
+  if (end == text || *end != 0)
+    world_fail(w, "\"%s\" is no number", text);
+  return number;
+}
+
+/* "500ms", "2s", "1.5s", "10min" in µs. */
+static int64_t time_of(struct world *w, const char *text) {
+  static const struct {
+    const char *unit;
+    double us;
+  } units[] = {{"us", 1}, {"ms", 1e3}, {"s", 1e6}, {"min", 6e7}};
+  char *end;
+  double number = strtod(text, &end);
+  for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+    if (end != text && is(end, units[i].unit))
+      return (int64_t)(number * units[i].us);
+  world_fail(w, "\"%s\" is no time: 500ms, 2s, 10min", text);
+  return 0;
+}
+
+static bool switch_of(struct world *w, const char *text) {
+  if (!is(text, "on") && !is(text, "off"))
+    world_fail(w, "\"%s\" is neither on nor off", text);
+  return is(text, "on");
+}
+
+/* Directions by name: "a>b" one, "a-b" both, "a" all of a voter's. */
+typedef void each_direction(struct world *, unsigned from, unsigned to, int64_t value);
+
+static void for_directions(struct world *w, const char *name, each_direction *do_it, int64_t value) {
+  size_t length = strlen(name);
+  char first[2] = {name[0], 0};
+  unsigned from = voter_of(w, first);
+  if (length == 1) {
+    for (unsigned v = 0; v < VOTERS; v++)
+      if (v != from) {
+        do_it(w, from, v, value);
+        do_it(w, v, from, value);
+      }
+  } else if (length == 3 && (name[1] == '>' || name[1] == '-')) {
+    unsigned to = voter_of(w, name + 2);
+    do_it(w, from, to, value);
+    if (name[1] == '-')
+      do_it(w, to, from, value);
+  } else {
+    world_fail(w, "\"%s\" is no direction: a>b, a-b, a", name);
+  }
+}
+
+static void set_cut(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->cut[from][to] = value != 0;
+}
+static void set_held(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->held[from][to] = value != 0;
+}
+static void set_doubled(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->doubled[from][to] = value != 0;
+}
+static void set_jumbled(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->jumbled[from][to] = value != 0;
+}
+static void set_loss(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->loss_percent[from][to] = (unsigned)value;
+}
+static void set_delay(struct world *w, unsigned from, unsigned to, int64_t value) {
+  w->delay[from][to] = value;
+}
+
+// ---- the commands ----
+
+typedef void command(struct world *, const struct words *);
+
+static void do_cluster(struct world *w, const struct words *words) {
+  struct core_config *config = &w->config;
+  for (size_t i = 1; i < words->count; i += 2) {
+    const char *key = word(words, i), *value = word(words, i + 1);
+    if (is(key, "preferred"))
+      config->preferred = (uint8_t)node_of(w, value);
+    else if (is(key, "replication"))
+      for (config->replication = 0;
+           config->replication < REPLICATION_COUNT - 1 && !is(value, replication_name(config->replication));)
+        config->replication++;
+    else if (is(key, "strict"))
+      config->strict = switch_of(w, value);
+    else if (is(key, "lease"))
+      config->lease_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "beat"))
+      config->beat_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "witness_grace"))
+      config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
+    else
+      world_fail(w, "\"%s\" is no setting of a cluster", key);
+  }
+}
+
+static void do_clock(struct world *w, const struct words *words) {
+  struct clock_model *clock = &w->machine[voter_of(w, word(words, 1))].clock;
+  if (is(word(words, 2), "offset"))
+    clock->offset_us = time_of(w, word(words, 3));
+  else if (is(word(words, 2), "ppm"))
+    clock->ppm = number_of(w, word(words, 3));
+  else
+    world_fail(w, "a clock has an offset or a rate: clock a offset 5s, clock a ppm -5000");
+}
+
+static void do_start(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    world_start(w, voter_of(w, word(words, i)));
+}
+/* What most stories begin with, told in 01-forming.txt: all three started, a master with b as its secondary.
+ */
+static void do_given(struct world *w, const struct words *words) {
+  FILE *out = w->out;
+  if (!is(word(words, 1), "pair"))
+    world_fail(w, "only a pair can be given");
+  w->out = fopen("/dev/null", "w");
+  for (unsigned v = 0; v < VOTERS; v++)
+    world_start(w, v);
+  world_run(w, w->now + 3000000);
+  fclose(w->out);
+  w->out = out;
+  show_state(w);
+}
+
+static void do_crash(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    world_crash(w, voter_of(w, word(words, i)));
+}
+static void do_kill(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    world_stop_agent(w, voter_of(w, word(words, i)));
+}
+static void do_stop(struct world *w, const struct words *words) {
+  w->machine[voter_of(w, word(words, 1))].stopped = true;
+}
+static void do_cont(struct world *w, const struct words *words) {
+  w->machine[voter_of(w, word(words, 1))].stopped = false;
+}
+
+static void do_wipe(struct world *w, const struct words *words) {
+  struct machine *m = &w->machine[voter_of(w, word(words, 1))];
+  m->disk = world_blank_ballot();
+  m->broker.count = 0;
+  m->broker.epoch = 0;
+}
+/* Like wipe, but the broker's data is still there. */
+static void do_forget(struct world *w, const struct words *words) {
+  w->machine[voter_of(w, word(words, 1))].disk = world_blank_ballot();
+}
+static void do_snapshot(struct world *w, const struct words *words) {
+  struct machine *m = &w->machine[voter_of(w, word(words, 1))];
+  m->snapshot = m->disk;
+}
+static void do_restore(struct world *w, const struct words *words) {
+  struct machine *m = &w->machine[voter_of(w, word(words, 1))];
+  m->disk = m->snapshot;
+}
+
+static void do_run(struct world *w, const struct words *words) {
+  world_run(w, w->now + time_of(w, word(words, 1)));
+}
+
+static void do_cut(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    for_directions(w, word(words, i), set_cut, 1);
+  brokers_settle(w);
+}
+static void do_heal(struct world *w, const struct words *words) {
+  if (words->count == 1)
+    memset(w->cut, 0, sizeof w->cut);
+  for (size_t i = 1; i < words->count; i++)
+    for_directions(w, word(words, i), set_cut, 0);
+  brokers_settle(w);
+}
+static void do_lose(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_loss, number_of(w, word(words, 2)));
+}
+static void do_delay(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_delay, time_of(w, word(words, 2)));
+}
+static void do_double(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_doubled, switch_of(w, word(words, 2)));
+}
+static void do_jumble(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_jumbled, switch_of(w, word(words, 2)));
+}
+static void do_hold(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_held, 1);
+}
+static void do_unhold(struct world *w, const struct words *words) {
+  for_directions(w, word(words, 1), set_held, 0);
+}
+
+static void do_queue(struct world *w, const struct words *words) {
+  (void)words;
+  show_queue(w);
+}
+
+/* The number of a queued beat as `queue` shows it, or "last". */
+static bool queued(struct world *w, const struct words *words, size_t *index) {
+  const char *which = word(words, 1);
+  *index = is(which, "last") ? w->queued - 1 : (size_t)number_of(w, which) - 1;
+  if (*index >= w->queued)
+    world_fail(w, "no such beat is on its way");
+  return *index < w->queued;
+}
+static void do_deliver(struct world *w, const struct words *words) {
+  size_t index;
+  if (queued(w, words, &index))
+    network_deliver(w, index);
+  brokers_settle(w);
+}
+static void do_drop(struct world *w, const struct words *words) {
+  size_t index = 0;
+  if (is(word(words, 1), "all"))
+    w->queued = 0;
+  else if (queued(w, words, &index))
+    network_take(w, index);
+}
+static void do_replay(struct world *w, const struct words *words) {
+  const char *route = word(words, 1);
+  if (strlen(route) != 3 || route[1] != '>') {
+    world_fail(w, "\"%s\" is no direction: a>b", route);
+    return;
+  }
+  network_replay(w, voter_of(w, (char[]){route[0], 0}), voter_of(w, route + 2));
+}
+
+static void do_disk(struct world *w, const struct words *words) {
+  w->machine[voter_of(w, word(words, 1))].disk_fails = is(word(words, 2), "fails");
+}
+
+static void do_broker(struct world *w, const struct words *words) {
+  unsigned node = node_of(w, word(words, 1));
+  struct broker_model *broker = &w->machine[node].broker;
+  const char *what = word(words, 2);
+  broker->unfit = is(what, "unfit");
+  broker->stalled = is(what, "stalled");
+  if (is(what, "ok") && !broker->running)
+    broker->done_at = w->now; /* it is led to its duty again */
+  broker->running = !is(what, "dead");
+  brokers_settle(w);
+}
+
+static void do_write(struct world *w, const struct words *words) {
+  brokers_write(w, (size_t)number_of(w, word(words, 1)));
+}
+
+static void do_fence(struct world *w, const struct words *words) {
+  struct event event = {.type = EVENT_FENCE_LOST};
+  world_event(w, node_of(w, word(words, 1)), &event);
+}
+
+static void order_options(struct world *w, const struct words *words, struct order *order) {
+  for (size_t i = 3; i < words->count; i += 2) {
+    const char *key = word(words, i), *value = word(words, i + 1);
+    if (is(key, "timeout"))
+      order->timeout_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "node"))
+      order->node = (uint8_t)node_of(w, value);
+    else if (is(key, "above"))
+      order->above = (uint64_t)number_of(w, value);
+    else
+      world_fail(w, "\"%s\" is no part of an order", key);
+  }
+}
+
+static void do_order(struct world *w, const struct words *words) {
+  struct event event = {.type = EVENT_ORDER};
+  unsigned type = 0;
+  while (type < ORDER_COUNT && !is(word(words, 2), order_name(type)))
+    type++;
+  if (type == ORDER_COUNT) {
+    world_fail(w, "\"%s\" is no order", word(words, 2));
+    return;
+  }
+  event.order.type = (uint8_t)type;
+  order_options(w, words, &event.order);
+  w->forced |= type == ORDER_FORCE;
+  world_event(w, voter_of(w, word(words, 1)), &event);
+  brokers_settle(w);
+}
+
+static void do_state(struct world *w, const struct words *words) {
+  (void)words;
+  show_state(w);
+}
+static void do_verbose(struct world *w, const struct words *words) {
+  w->verbose = switch_of(w, word(words, 1));
+}
+
+static const struct {
+  const char *name;
+  command *run;
+} commands[] = {
+    {"broker", do_broker},     {"clock", do_clock},     {"cluster", do_cluster}, {"cont", do_cont},
+    {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},     {"deliver", do_deliver},
+    {"disk", do_disk},         {"double", do_double},   {"drop", do_drop},       {"fence-lost", do_fence},
+    {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},       {"hold", do_hold},
+    {"jumble", do_jumble},     {"kill", do_kill},       {"lose", do_lose},       {"order", do_order},
+    {"queue", do_queue},       {"replay", do_replay},   {"restore", do_restore}, {"run", do_run},
+    {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},     {"stop", do_stop},
+    {"unhold", do_unhold},     {"verbose", do_verbose}, {"wipe", do_wipe},       {"write", do_write},
+};
+
+void command_run(struct world *w, const char *line) {
+  struct words words;
+  split(line, &words);
+  for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+    if (is(word(&words, 0), commands[i].name)) {
+      commands[i].run(w, &words);
+      return;
+    }
+  world_fail(w, "\"%s\" is no command", word(&words, 0));
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole cluster in one process: three real cores, and a model of all that is around them, under a clock
+// that only moves when it is told to. Nothing is random but by a fixed seed: the same dialogue gives the same
+// trace.
+#ifndef TANIST_SCENARIO_WORLD_H
+#define TANIST_SCENARIO_WORLD_H
+
+#include <stdio.h>
+
+#include "common/core/core.h"
+
+#define LOG_MAX 4096   // messages of one scenario
+#define QUEUE_MAX 4096 // beats on their way
+#define PAST_MAX 256   // beats that an attacker has recorded
+
+// A voter's clock: local = offset + true × (1 + ppm / 1e6).
+struct clock_model {
+  int64_t offset_us, ppm;
+};
+
+struct datagram {
+  uint64_t id;
+  uint64_t session, for_session; // of the sender; of the addressee, as the sender knew it: the seal's work
+  int64_t due;                   // true time
+  struct beat beat;
+};
+
+// The broker of a node: a log of messages, and what the agent last told it to be.
+struct broker_model {
+  bool running; // the process; its log survives in any case
+  bool unfit;   // it runs, a health check says no
+  bool stalled; // as secondary it takes nothing any more
+  bool lost;    // its data is gone (wiped)
+  bool attached;
+  struct broker_duty duty;
+  int64_t done_at; // true time; NEVER_US: nothing to answer
+  uint64_t epoch;  // of the position
+  size_t count;
+  uint32_t log[LOG_MAX];
+  struct broker_report told; // to the core
+};
+
+struct machine {
+  bool power, agent, stopped; // agent: it runs; stopped: SIGSTOP
+  struct clock_model clock;
+  struct core core;
+  uint64_t session, knows[VOTERS]; // the peers' sessions, to seal for
+  struct ballot disk, snapshot;
+  bool disk_fails;
+  bool address;
+  struct instant fence; // local time; PAST: closed
+  struct broker_model broker;
+  uint64_t reign; // the last one it was seen to lead in
+};
+
+struct world {
+  FILE *out;
+  bool verbose, failed;
+  bool forced; // an operator gave his word (F1): P1 and P3 rest on it
+  int64_t now; // true time, µs
+  struct core_config config;
+  struct machine machine[VOTERS];
+  bool cut[VOTERS][VOTERS], held[VOTERS][VOTERS], doubled[VOTERS][VOTERS], jumbled[VOTERS][VOTERS];
+  unsigned loss_percent[VOTERS][VOTERS];
+  int64_t delay[VOTERS][VOTERS];
+  uint64_t random, ids, sessions, last_reign;
+  size_t queued, past;
+  struct datagram queue[QUEUE_MAX];
+  struct datagram recorded[PAST_MAX]; // a ring of what was delivered
+  size_t messages;
+  bool acknowledged[LOG_MAX];
+};
+
+#define NEVER_US INT64_MAX
+
+// ---- world.c: time, events, what they lead to ----
+void world_init(struct world *, FILE *out);
+void world_start(struct world *, unsigned voter);
+void world_stop_agent(struct world *, unsigned voter); // killed: address, fence and broker stay as they are
+void world_crash(struct world *, unsigned voter);      // the machine is off
+void world_run(struct world *, int64_t until);
+void world_event(struct world *, unsigned voter, struct event *);
+struct instant world_local(const struct world *, unsigned voter);
+void world_fail(struct world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct ballot world_blank_ballot(void);
+
+// ---- network.c ----
+void network_send(struct world *, unsigned from, const struct beat *);
+int64_t network_next(const struct world *, size_t *index); // when the next beat arrives; NEVER_US
+void network_deliver(struct world *, size_t index);
+void network_take(struct world *, size_t index); // out of the queue, unread
+void network_replay(struct world *, unsigned from, unsigned to);
+bool network_joined(const struct world *, unsigned one, unsigned other);
+
+// ---- brokers.c ----
+void broker_obey(struct world *, unsigned node, const struct broker_duty *);
+void broker_done(struct world *, unsigned node);
+void brokers_settle(struct world *); // replicate, acknowledge, report
+void brokers_write(struct world *, size_t messages);
+bool machine_answers(const struct world *, unsigned node); // on the virtual IP
+
+// ---- promise.c: P1, P2, P3 and the invariants ----
+void promises_check(struct world *);
+void promise_serve(struct world *, unsigned node); // the node's broker is about to acknowledge
+
+// ---- show.c ----
+void show_action(struct world *, unsigned voter, const struct action *);
+void show_event(struct world *, unsigned voter, const struct event *);
+void show_state(struct world *);
+void show_queue(struct world *);
+
+// ---- command.c ----
+void command_run(struct world *, const char *line);
+
+#endif

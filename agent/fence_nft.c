@@ -29,9 +29,6 @@
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 
 #include "agent/fence_mechanism.h"
 #include "agent/fence_nft_rules.h"
@@ -39,7 +36,6 @@
 
 #define TRIES 8                // a try fails if we were away for longer than `fresh`
 #define NETLINK_BUFFER 1000000 // all rules go in one message
-#define ELEMENT_BATCH_MAX 1024
 
 struct nft {
   struct fence_settings settings;
@@ -51,7 +47,6 @@ struct nft {
   struct instant passes;      // inet: closed from then on; NEVER: sole; PAST: closed
   struct instant answers;     // arp, likewise
   int64_t slept_us;           // what CLOCK_BOOTTIME has more than CLOCK_MONOTONIC
-  uint32_t sequence;
 };
 
 // ---- the clock ----
@@ -123,62 +118,14 @@ static int install(struct nft *nft) {
   return rc;
 }
 
-// One message of a batch, without the heap: called at renewals.
-struct message {
-  char *at;
-  struct nft *nft;
-};
+// ---- the arp table's lease ----
 
-static struct nlmsghdr *message_begin(struct message *m, int type, uint16_t flags, uint8_t family) {
-  struct nlmsghdr *h = mnl_nlmsg_put_header(m->at);
-  bool edge = type == NFNL_MSG_BATCH_BEGIN || type == NFNL_MSG_BATCH_END;
-  h->nlmsg_type = (uint16_t)(edge ? type : (NFNL_SUBSYS_NFTABLES << 8) | type);
-  h->nlmsg_flags = NLM_F_REQUEST | flags;
-  h->nlmsg_seq = ++m->nft->sequence;
-  struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
-  g->nfgen_family = family;
-  g->version = NFNETLINK_V0;
-  g->res_id = htons(edge ? NFNL_SUBSYS_NFTABLES : 0);
-  return h;
-}
-
-static void message_end(struct message *m, const struct nlmsghdr *h) {
-  m->at += (h->nlmsg_len + 3u) & ~3u; // netlink's alignment
-}
-
-static void put_edge(struct message *m, int type) {
-  message_end(m, message_begin(m, type, 0, AF_UNSPEC));
-}
-
-// The arp lease's only element; timeout 0: none.
-static void put_element(struct message *m, int type, uint16_t flags, uint64_t timeout_ms) {
-  struct nlmsghdr *h = message_begin(m, type, flags, NFPROTO_ARP);
-  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, m->nft->layout.table);
-  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, NFT_LEASE);
-  struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
-  struct nlattr *element = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-  struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
-  mnl_attr_put_u32(h, NFTA_DATA_VALUE, NFT_LEASE_KEY);
-  mnl_attr_nest_end(h, key);
-  if (timeout_ms > 0)
-    mnl_attr_put_u64(h, NFTA_SET_ELEM_TIMEOUT, htobe64(timeout_ms));
-  mnl_attr_nest_end(h, element);
-  mnl_attr_nest_end(h, list);
-  message_end(m, h);
-}
-
-// Adding first makes deleting succeed whether the element lives, has lapsed, or never was.
+// timeout 0: none.
 static int arp_set(struct nft *nft, bool open, uint64_t timeout_ms) {
-  char batch[ELEMENT_BATCH_MAX] __attribute__((aligned(8)));
-  struct message m = {.at = batch, .nft = nft};
-  put_edge(&m, NFNL_MSG_BATCH_BEGIN);
-  put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE, 0);
-  put_element(&m, NFT_MSG_DELSETELEM, open ? 0 : NLM_F_ACK, 0);
-  if (open)
-    put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK, timeout_ms);
-  uint32_t last = nft->sequence;
-  put_edge(&m, NFNL_MSG_BATCH_END);
-  return netlink_send(nft, batch, (size_t)(m.at - batch), last);
+  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
+  uint32_t last;
+  size_t size = nft_rules_arp_lease(&nft->layout, open, timeout_ms, batch, &last);
+  return netlink_send(nft, batch, size, last);
 }
 
 static int arp_close(struct nft *nft) {
@@ -300,32 +247,42 @@ static int nft_close(void *state) {
 // The kernel's timeouts stand still while the machine sleeps, deadlines do not.
 static int close_if_slept(struct nft *nft) {
   int64_t slept = slept_us();
-  bool jumped = slept > nft->slept_us + nft->slack_us;
+  bool jumped = slept > nft->slept_us + 2000; // what the difference can be wrong by, twice
   int rc = jumped && nft->passes.us != INSTANT_PAST.us ? nft_close(nft) : 0;
   if (rc == 0)
     nft->slept_us = slept;
   return rc;
 }
 
+// The same deadline, or one that is as good as it, for sums that cannot overflow and timeouts that the kernel
+// takes.
+static struct instant within_reach(const struct nft *nft, struct instant until) {
+  struct instant furthest = instant_in_ms(nft->settings.lease_ms);
+  if (is_never(until) || (until.us >= 0 && until.us <= furthest.us))
+    return until;
+  return until.us < 0 ? (struct instant){0} : furthest;
+}
+
 static int nft_arm(void *state, struct instant until) {
   struct nft *nft = state;
+  until = within_reach(nft, until);
   int rc = close_if_slept(nft);
   if (rc < 0)
     return rc;
   rc = inet_arm(nft, until);
+  if (rc == 0)
+    rc = close_if_slept(nft); // or the machine slept in between
   if (rc < 0)
     return rc;
   rc = arp_arm(nft, until);
   return rc == -ENOENT ? mend(nft) : rc;
 }
 
-// Whether the arp table is there; GETTABLE changes nothing.
 static int arp_check(struct nft *nft) {
-  char buffer[256] __attribute__((aligned(8)));
-  struct message m = {.at = buffer, .nft = nft};
-  struct nlmsghdr *h = message_begin(&m, NFT_MSG_GETTABLE, NLM_F_ACK, NFPROTO_ARP);
-  mnl_attr_put_strz(h, NFTA_TABLE_NAME, nft->layout.table);
-  return netlink_send(nft, buffer, h->nlmsg_len, nft->sequence);
+  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
+  uint32_t last;
+  size_t size = nft_rules_arp_query(&nft->layout, batch, &last);
+  return netlink_send(nft, batch, size, last);
 }
 
 static int nft_check(void *state) {
@@ -346,20 +303,12 @@ static const char *nft_text(const void *state) {
   return nft->passes.us > clock_now().us ? "armed" : "closed";
 }
 
+// Nobody is left to hear of a failure: the caller is about to end, and closed tables do no harm.
 static void remove_tables(struct nft *nft) {
-  static const uint8_t families[] = {NFPROTO_ARP, NFPROTO_INET};
-  char batch[ELEMENT_BATCH_MAX] __attribute__((aligned(8)));
-  struct message m = {.at = batch, .nft = nft};
-  put_edge(&m, NFNL_MSG_BATCH_BEGIN);
-  for (size_t i = 0; i < sizeof(families); i++)
-    for (int step = 0; step < 2; step++) {
-      struct nlmsghdr *h = message_begin(&m, step == 0 ? NFT_MSG_NEWTABLE : NFT_MSG_DELTABLE,
-                                         step == 0 ? NLM_F_CREATE : NLM_F_ACK, families[i]);
-      mnl_attr_put_strz(h, NFTA_TABLE_NAME, nft->layout.table);
-      message_end(&m, h);
-    }
-  put_edge(&m, NFNL_MSG_BATCH_END);
-  netlink_send(nft, batch, (size_t)(m.at - batch), nft->sequence - 1);
+  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
+  uint32_t last;
+  size_t size = nft_rules_remove(&nft->layout, batch, &last);
+  netlink_send(nft, batch, size, last);
 }
 
 static void nft_free(void *state, bool remove) {

@@ -3,8 +3,8 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
-#include <time.h>
 
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
@@ -13,11 +13,10 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
-#include <linux/icmpv6.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_arp.h>
-#include <net/if_arp.h>
 #include <netinet/in.h>
 
 #define BEFORE_CONNTRACK (-350)
@@ -39,14 +38,19 @@ static const char *const set_names[] = {NFT_LEASE, NFT_SOLE, NFT_FRESH};
 #define SETS (sizeof(set_names) / sizeof(set_names[0]))
 
 static uint32_t set_id(const char *name) {
-  for (uint32_t i = 0; i < SETS; i++)
-    if (strcmp(set_names[i], name) == 0)
-      return i + 1;
-  assert(false);
-  return 0;
+  uint32_t i = 0;
+  while (strcmp(set_names[i], name) != 0)
+    i++;
+  return i + 1;
 }
 
 // ---- messages ----
+
+static void *made(struct writer *w, void *object) {
+  if (!object)
+    w->failed = true;
+  return object;
+}
 
 static struct nlmsghdr *begin(struct writer *w, uint16_t type, uint16_t flags) {
   return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(w->batch), type, w->family, flags, w->sequence++);
@@ -58,11 +62,9 @@ static void finish(struct writer *w) {
 }
 
 static void write_table(struct writer *w, uint16_t type, uint16_t flags, uint32_t table_flags) {
-  struct nftnl_table *table = nftnl_table_alloc();
-  if (!table) {
-    w->failed = true;
+  struct nftnl_table *table = made(w, nftnl_table_alloc());
+  if (!table)
     return;
-  }
   nftnl_table_set_str(table, NFTNL_TABLE_NAME, w->layout->table);
   if (table_flags)
     nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, table_flags);
@@ -72,11 +74,9 @@ static void write_table(struct writer *w, uint16_t type, uint16_t flags, uint32_
 }
 
 static void write_set(struct writer *w, const char *name) {
-  struct nftnl_set *set = nftnl_set_alloc();
-  if (!set) {
-    w->failed = true;
+  struct nftnl_set *set = made(w, nftnl_set_alloc());
+  if (!set)
     return;
-  }
   nftnl_set_set_str(set, NFTNL_SET_TABLE, w->layout->table);
   nftnl_set_set_str(set, NFTNL_SET_NAME, name);
   nftnl_set_set_u32(set, NFTNL_SET_ID, set_id(name));
@@ -91,11 +91,9 @@ static void write_set(struct writer *w, const char *name) {
 
 // hook < 0: a chain to jump to.
 static void write_chain(struct writer *w, const char *name, int hook) {
-  struct nftnl_chain *chain = nftnl_chain_alloc();
-  if (!chain) {
-    w->failed = true;
+  struct nftnl_chain *chain = made(w, nftnl_chain_alloc());
+  if (!chain)
     return;
-  }
   nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, w->layout->table);
   nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
   if (hook >= 0) {
@@ -112,11 +110,9 @@ static void write_chain(struct writer *w, const char *name, int hook) {
 // ---- rules: rule_begin, what it matches and does in that order, rule_end ----
 
 static struct nftnl_rule *rule_begin(struct writer *w, const char *chain) {
-  struct nftnl_rule *rule = nftnl_rule_alloc();
-  if (!rule) {
-    w->failed = true;
+  struct nftnl_rule *rule = made(w, nftnl_rule_alloc());
+  if (!rule)
     return NULL;
-  }
   nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, w->layout->table);
   nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
   return rule;
@@ -125,20 +121,16 @@ static struct nftnl_rule *rule_begin(struct writer *w, const char *chain) {
 static void rule_end(struct writer *w, struct nftnl_rule *rule) {
   if (!rule)
     return;
-  if (!w->failed) {
-    nftnl_rule_nlmsg_build_payload(begin(w, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), rule);
-    finish(w);
-  }
+  nftnl_rule_nlmsg_build_payload(begin(w, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), rule);
   nftnl_rule_free(rule);
+  finish(w);
 }
 
 // A new expression at the rule's end; NULL when memory is short.
 static struct nftnl_expr *expression(struct writer *w, struct nftnl_rule *rule, const char *name) {
-  struct nftnl_expr *e = rule ? nftnl_expr_alloc(name) : NULL;
+  struct nftnl_expr *e = made(w, rule ? nftnl_expr_alloc(name) : NULL);
   if (e)
     nftnl_rule_add_expr(rule, e);
-  else
-    w->failed = true;
   return e;
 }
 
@@ -423,4 +415,91 @@ size_t nft_rules_install(const struct nft_layout *layout, const struct fence_set
   size_t size = w.failed ? 0 : mnl_nlmsg_batch_size(w.batch);
   mnl_nlmsg_batch_stop(w.batch);
   return size;
+}
+
+// ---- small messages, without the heap: sent at renewals ----
+
+struct message {
+  char *begin, *at;
+  const struct nft_layout *layout;
+  uint32_t sequence;
+};
+
+static struct nlmsghdr *message_begin(struct message *m, int type, uint16_t flags, uint8_t family) {
+  struct nlmsghdr *h = mnl_nlmsg_put_header(m->at);
+  bool edge = type == NFNL_MSG_BATCH_BEGIN || type == NFNL_MSG_BATCH_END;
+  h->nlmsg_type = (uint16_t)(edge ? type : (NFNL_SUBSYS_NFTABLES << 8) | type);
+  h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+  h->nlmsg_seq = ++m->sequence;
+  struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+  g->nfgen_family = family;
+  g->version = NFNETLINK_V0;
+  g->res_id = htons(edge ? NFNL_SUBSYS_NFTABLES : 0);
+  return h;
+}
+
+static void message_end(struct message *m, const struct nlmsghdr *h) {
+  m->at += (h->nlmsg_len + 3u) & ~3u; // netlink's alignment
+}
+
+static void put_table(struct message *m, int type, uint16_t flags, uint8_t family) {
+  struct nlmsghdr *h = message_begin(m, type, flags, family);
+  mnl_attr_put_strz(h, NFTA_TABLE_NAME, m->layout->table);
+  message_end(m, h);
+}
+
+static void put_element(struct message *m, int type, uint16_t flags, uint64_t timeout_ms) {
+  struct nlmsghdr *h = message_begin(m, type, flags, NFPROTO_ARP);
+  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, m->layout->table);
+  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, NFT_LEASE);
+  struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
+  struct nlattr *element = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+  struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
+  mnl_attr_put_u32(h, NFTA_DATA_VALUE, NFT_LEASE_KEY);
+  mnl_attr_nest_end(h, key);
+  if (timeout_ms > 0)
+    mnl_attr_put_u64(h, NFTA_SET_ELEM_TIMEOUT, htobe64(timeout_ms));
+  mnl_attr_nest_end(h, element);
+  mnl_attr_nest_end(h, list);
+  message_end(m, h);
+}
+
+static struct message messages_begin(const struct nft_layout *layout, void *buffer) {
+  struct message m = {.begin = buffer, .at = buffer, .layout = layout};
+  message_end(&m, message_begin(&m, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC));
+  return m;
+}
+
+// The last message before the end is the one that asks for an answer.
+static size_t messages_end(struct message *m, uint32_t *last) {
+  *last = m->sequence;
+  message_end(m, message_begin(m, NFNL_MSG_BATCH_END, 0, AF_UNSPEC));
+  return (size_t)(m->at - m->begin);
+}
+
+// Adding first makes deleting succeed whether the element lives, has lapsed, or never was.
+size_t nft_rules_arp_lease(const struct nft_layout *layout, bool open, uint64_t timeout_ms, void *buffer,
+                           uint32_t *last) {
+  struct message m = messages_begin(layout, buffer);
+  put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE, 0);
+  put_element(&m, NFT_MSG_DELSETELEM, open ? 0 : NLM_F_ACK, 0);
+  if (open)
+    put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK, timeout_ms);
+  return messages_end(&m, last);
+}
+
+size_t nft_rules_arp_query(const struct nft_layout *layout, void *buffer, uint32_t *last) {
+  struct message m = {.begin = buffer, .at = buffer, .layout = layout}; // a question is no transaction
+  put_table(&m, NFT_MSG_GETTABLE, NLM_F_ACK, NFPROTO_ARP);
+  *last = m.sequence;
+  return (size_t)(m.at - m.begin);
+}
+
+size_t nft_rules_remove(const struct nft_layout *layout, void *buffer, uint32_t *last) {
+  struct message m = messages_begin(layout, buffer);
+  put_table(&m, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_ARP); // so that there is one to delete
+  put_table(&m, NFT_MSG_DELTABLE, 0, NFPROTO_ARP);
+  put_table(&m, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
+  put_table(&m, NFT_MSG_DELTABLE, NLM_F_ACK, NFPROTO_INET);
+  return messages_end(&m, last);
 }

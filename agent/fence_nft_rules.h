@@ -38,4 +38,13 @@ struct nft_layout {
 size_t nft_rules_install(const struct nft_layout *, const struct fence_settings *, void *buffer,
                          uint32_t *last);
 
+// The same for one short transaction or question, in NFT_SMALL_BATCH_MAX bytes, without the heap: the arp
+// table's lease opened (timeout 0: without a deadline) or closed; whether the arp table is there; both tables
+// removed.
+#define NFT_SMALL_BATCH_MAX 1024
+size_t nft_rules_arp_lease(const struct nft_layout *, bool open, uint64_t timeout_ms, void *buffer,
+                           uint32_t *last);
+size_t nft_rules_arp_query(const struct nft_layout *, void *buffer, uint32_t *last);
+size_t nft_rules_remove(const struct nft_layout *, void *buffer, uint32_t *last);
+
 #endif

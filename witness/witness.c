@@ -177,9 +177,13 @@ static int open_clusters(struct witness *w, const struct witness_options *option
                                  .crypto = w->crypto,
                                  .state_directory = options->state_directory,
                                  .trace = options->trace};
-  char error[ERROR_SIZE];
+  char error[ERROR_SIZE], trace[1024];
   for (size_t i = 0; i < w->count; i++) {
     struct witnessed *one = w->at[i];
+    if (options->trace != NULL && w->count > 1) { /* a trace is one core's */
+      snprintf(trace, sizeof trace, "%s.%s", options->trace, one->conf.name);
+      shared.trace = trace;
+    }
     struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
     int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
     if (rc != 0) {

@@ -10,6 +10,7 @@
 #include "common/base/ballot.h"
 #include "common/base/clock.h"
 #include "common/base/key.h"
+#include "common/base/trace.h"
 
 #define LATER_MAX 4              // kinds of events that a perform can ask for
 #define VERSION_NUMBER 0x000100u // 0.1.0, for people
@@ -24,6 +25,8 @@ struct runner {
   struct actions actions;
   bool started, stepping;
   int disk_error;
+  FILE *trace; /* NULL: none */
+  struct instant base;
   enum event_type later[LATER_MAX];
   size_t later_count;
 };
@@ -58,9 +61,24 @@ static void perform(struct runner *r) {
   }
 }
 
+/* Written before anything is performed, so that a crash leaves the step that led to it. */
+static void trace_step(struct runner *r, const struct event *event) {
+  char line[TRACE_LINE_MAX];
+  if (r->trace == NULL)
+    return;
+  trace_event(line, sizeof line, r->base, event);
+  fprintf(r->trace, "%s\n", line);
+  for (size_t i = 0; i < r->actions.count; i++) {
+    trace_action(line, sizeof line, r->base, &r->actions.at[i]);
+    fprintf(r->trace, "  %s\n", line);
+  }
+  fflush(r->trace);
+}
+
 static void step(struct runner *r, struct event *event) {
   event->now = clock_now();
   core_step(&r->core, event, &r->actions);
+  trace_step(r, event);
   unsigned broken = core_check(&r->core);
   if (broken != 0) { /* a crash is safe: the lease runs out; a wrong belief is not */
     fprintf(stderr, "tanist: invariant %u is broken: %s\n", broken, core_invariant(broken));
@@ -146,6 +164,22 @@ static uint32_t digest(const struct cluster_conf *conf) {
   return (uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3];
 }
 
+static int open_trace(struct runner *r, const struct runner_shared *shared, const struct trace_start *start,
+                      char *error, size_t size) {
+  char line[TRACE_LINE_MAX];
+  if (shared->trace == NULL)
+    return 0;
+  r->trace = fopen(shared->trace, "ae");
+  if (r->trace == NULL) {
+    int rc = -errno;
+    snprintf(error, size, "--trace %s: %s", shared->trace, strerror(-rc));
+    return rc;
+  }
+  trace_start(line, sizeof line, start);
+  fprintf(r->trace, "%s\n", line);
+  return 0;
+}
+
 static int open_ballot(struct runner *r, const struct runner_shared *shared, unsigned self, char *error,
                        size_t size) {
   struct ballot ballot;
@@ -159,10 +193,11 @@ static int open_ballot(struct runner *r, const struct runner_shared *shared, uns
   }
   struct core_config config = core_config(r->conf, self);
   config.config = digest(r->conf);
-  uint64_t random;
-  crypto_random(&random, sizeof random);
-  core_init(&r->core, &config, &ballot, clock_now(), random);
-  return 0;
+  struct trace_start start = {.config = config, .ballot = ballot, .base = clock_now()};
+  crypto_random(&start.random, sizeof start.random);
+  core_init(&r->core, &config, &ballot, start.base, start.random);
+  r->base = start.base;
+  return open_trace(r, shared, &start, error, size);
 }
 
 static int open_endpoint(struct runner *r, const struct runner_shared *shared, unsigned self, char *error,
@@ -225,6 +260,8 @@ void runner_close(struct runner *r) {
   loop_timer_free(r->timer);
   endpoint_close(r->endpoint);
   ballot_close(r->store);
+  if (r->trace != NULL)
+    fclose(r->trace);
   free(r);
 }
 

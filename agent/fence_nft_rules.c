@@ -2,7 +2,6 @@
 #include "agent/fence_nft_rules.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <endian.h>
 #include <string.h>
 
@@ -38,10 +37,7 @@ static const char *const set_names[] = {NFT_LEASE, NFT_SOLE, NFT_FRESH};
 #define SETS (sizeof(set_names) / sizeof(set_names[0]))
 
 static uint32_t set_id(const char *name) {
-  uint32_t i = 0;
-  while (strcmp(set_names[i], name) != 0)
-    i++;
-  return i + 1;
+  return strcmp(name, NFT_LEASE) == 0 ? 1 : strcmp(name, NFT_SOLE) == 0 ? 2 : 3;
 }
 
 // ---- messages ----
@@ -354,13 +350,10 @@ static void renew_table(struct writer *w) {
 }
 
 static void write_inet(struct writer *w, const struct fence_settings *s) {
-  static const struct {
-    const char *chain;
-    int hook;
-  } hooks[] = {{"prerouting", NF_INET_PRE_ROUTING},
-               {"input", NF_INET_LOCAL_IN},
-               {"forward", NF_INET_FORWARD},
-               {"output", NF_INET_LOCAL_OUT}};
+  static const char *const hooks[] = {[NF_INET_PRE_ROUTING] = "prerouting",
+                                      [NF_INET_LOCAL_IN] = "input",
+                                      [NF_INET_FORWARD] = "forward",
+                                      [NF_INET_LOCAL_OUT] = "output"};
   w->family = NFPROTO_INET;
   renew_table(w);
   for (size_t i = 0; i < SETS; i++)
@@ -369,11 +362,11 @@ static void write_inet(struct writer *w, const struct fence_settings *s) {
   write_chain(w, GATE, -1);
   write_orders(w);
   write_gate(w, s);
-  for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
-    write_chain(w, hooks[i].chain, hooks[i].hook);
-    if (hooks[i].hook == NF_INET_LOCAL_OUT)
-      write_way_to_orders(w);
-    write_way_to_gate(w, hooks[i].chain);
+  for (int hook = NF_INET_PRE_ROUTING; hook <= NF_INET_LOCAL_OUT; hook++) {
+    write_chain(w, hooks[hook], hook);
+    if (hook == NF_INET_LOCAL_OUT)
+      write_way_to_orders(w); // before the gate, which may be closed
+    write_way_to_gate(w, hooks[hook]);
   }
   write_ports(w, s, "input", true);
   write_ports(w, s, "output", false);

@@ -184,6 +184,15 @@ static void on_broker(struct step *s, const struct broker_report *report) {
   sync_progress(s);
 }
 
+/* As after a hand-over it lets the other node try first, else it would be elected again at once, as unfenced.
+ */
+static void on_fence_lost(struct step *s) {
+  struct core *core = s->core;
+  if (core->role == ROLE_MASTER)
+    end_reign(s, CAUSE_FENCE);
+  core->stand_after = instant_plus_ms(s->now, 2 * (int64_t)core->config.lease_ms);
+}
+
 static void handle(struct step *s, const struct event *event) {
   switch (event->type) {
   case EVENT_BEAT:
@@ -199,8 +208,7 @@ static void handle(struct step *s, const struct event *event) {
     on_order(s, &event->order);
     return;
   case EVENT_FENCE_LOST:
-    if (s->core->role == ROLE_MASTER)
-      end_reign(s, CAUSE_FENCE);
+    on_fence_lost(s);
     return;
   case EVENT_DISK_FAILED:
     emit_failed(s);

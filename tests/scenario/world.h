@@ -46,7 +46,7 @@ struct machine {
   struct core core;
   uint64_t session, knows[VOTERS]; // the peers' sessions, to seal for
   struct ballot disk, snapshot;
-  bool disk_fails;
+  bool disk_fails, disk_told; // told: the failure was shown
   bool address;
   struct instant fence; // local time; PAST: closed
   struct broker_model broker;

@@ -166,7 +166,7 @@ static void on_done(struct step *s, uint32_t serial, struct position position) {
   const struct broker_duty *duty = &core->shown.broker;
   if (serial != duty->serial)
     return;
-  if (!core->quiet && duty->mode != BROKER_LEAD && core->role != ROLE_MASTER) {
+  if (!core->quiet && duty->mode != BROKER_LEAD) {
     core->quiet = true;
     s->ask = ALL_VOTERS; /* V3: the sooner the others hear of it, the better */
   }

@@ -127,7 +127,7 @@ static void join(struct step *s) {
     core->joining = true;
   if (core->joining && core->join_known && sync_holds(core, core->join_at) && leased(core)) {
     stop_joining(core);
-    if (witness_lost(core) && core->handover.phase == HANDOVER_NONE)
+    if (witness_lost(core) && !handover_needs_pair(core))
       core->synchronous = true; /* S6: PAIR waits for the witness */
     else
       propose(s, RECORD_PAIR);
@@ -144,7 +144,7 @@ static void pair_timer(struct step *s) {
   struct core *core = s->core;
   if (lost_secondary(core)) {
     propose(s, RECORD_SOLE); /* S2: first this; the broker stops waiting once it is committed (emit.c) */
-  } else if (core->committed && witness_lost(core) && core->handover.phase == HANDOVER_NONE) {
+  } else if (core->committed && witness_lost(core) && !handover_needs_pair(core)) {
     core->synchronous = true; /* S6 */
     propose(s, RECORD_SOLE);
   }
@@ -157,7 +157,7 @@ static void synchronous_timer(struct step *s) {
     core->synchronous = false;
     return;
   }
-  bool wanted = !witness_lost(core) || core->handover.phase == HANDOVER_JOIN || core->broker.dead;
+  bool wanted = !witness_lost(core) || handover_needs_pair(core);
   if (core->committed && wanted && leased(core)) {
     core->synchronous = false;
     propose(s, RECORD_PAIR);

@@ -169,7 +169,7 @@ static void on_done(struct step *s, uint32_t serial, struct position position) {
   const struct broker_duty *duty = &core->shown.broker;
   if (serial != duty->serial)
     return;
-  if (!core->quiet && duty->mode != BROKER_LEAD && core->role != ROLE_MASTER) {
+  if (!core->quiet && duty->mode != BROKER_LEAD) {
     core->quiet = true;
     s->ask = ALL_VOTERS; /* V3: the sooner the others hear of it, the better */
   }
@@ -193,6 +193,15 @@ static void on_broker(struct step *s, const struct broker_report *report) {
   sync_progress(s);
 }
 
+/* As after a hand-over it lets the other node try first, else it would be elected again at once, as unfenced.
+ */
+static void on_fence_lost(struct step *s) {
+  struct core *core = s->core;
+  if (core->role == ROLE_MASTER)
+    end_reign(s, CAUSE_FENCE);
+  core->stand_after = instant_plus_ms(s->now, 2 * (int64_t)core->config.lease_ms);
+}
+
 static void handle(struct step *s, const struct event *event) {
   switch (event->type) {
   case EVENT_BEAT:
@@ -208,8 +217,7 @@ static void handle(struct step *s, const struct event *event) {
     on_order(s, &event->order);
     return;
   case EVENT_FENCE_LOST:
-    if (s->core->role == ROLE_MASTER)
-      end_reign(s, CAUSE_FENCE);
+    on_fence_lost(s);
     return;
   case EVENT_HELLO:
     s->answer |= (uint8_t)(event->hello < VOTERS ? 1u << event->hello : 0u);

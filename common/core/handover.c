@@ -119,12 +119,19 @@ static void planned(struct step *s) {
     hand_over(s);
 }
 
+static bool due(const struct core *core) {
+  return core->broker.dead && !core->voter.ballot.frozen.on && peer_obstacle(core) == REASON_NONE;
+}
+
+bool handover_needs_pair(const struct core *core) {
+  return core->handover.phase != HANDOVER_NONE || due(core);
+}
+
 void handover_timer(struct step *s) {
   struct core *core = s->core;
   if (core->role != ROLE_MASTER)
     return;
-  bool dead = core->broker.dead && !core->voter.ballot.frozen.on;
-  if (dead && pair_committed(core) && peer_obstacle(core) == REASON_NONE)
+  if (due(core) && pair_committed(core))
     hand_over(s);
   else if (core->handover.phase != HANDOVER_NONE)
     planned(s);

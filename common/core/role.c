@@ -59,7 +59,8 @@ void end_reign(struct step *s, enum cause cause) {
   voter_no_leader(&core->voter);
   core->lease_end = INSTANT_PAST;
   core->forced = false;
-  core->quiet = false; /* until the broker has reached HOLD */
+  if (core->shown.broker.mode == BROKER_LEAD)
+    core->quiet = false; /* until the broker has reached HOLD; one that never led (disk) is held still */
   core->promoted = false;
   core->follow = NOBODY;
   sync_end(s);

@@ -49,6 +49,7 @@ void handover_done(struct step *, struct position);
 void handover_hear(struct step *, unsigned from); // a beat with HANDOVER
 void handover_end(struct step *);                 // the reign has ended under it
 bool handover_pauses(const struct core *);
+bool handover_needs_pair(const struct core *); // one is under way, or due since the broker has died
 
 // ---- sync.c: S1-S6 ----
 void sync_begin(struct step *);               // a new master's first record

@@ -104,6 +104,18 @@ static bool leased(const struct core *core) {
   return instant_before(core->now, core->lease_end);
 }
 
+static void note_witness(struct core *core) {
+  unsigned other = other_node(core);
+  bool by_other = core_hears(core, other, core->now) && (core->peer[other].beat.flags & BEAT_WITNESS) != 0;
+  if (by_other || core_hears(core, VOTER_W, core->now))
+    core->witness_at = core->now;
+}
+
+static bool witness_lost(const struct core *core) {
+  uint32_t grace_ms = core->config.witness_grace_ms;
+  return grace_ms != 0 && !instant_before(core->now, instant_plus_ms(core->witness_at, grace_ms));
+}
+
 /* S3, in its order: the secondary keeps up, the broker is told to wait for it (emit.c, `joining`), the
    position taken after that is reached under a valid lease, and only then PAIR. A planned hand-over does not
    wait for the hold. */
@@ -122,7 +134,10 @@ static void join(struct step *s) {
               core->broker.position); /* nothing waits for the secondary: near is where this broker is now */
   if (core->joining && core->join_known && sync_holds(core, core->join_at) && leased(core)) {
     stop_joining(core);
-    propose(s, RECORD_PAIR);
+    if (witness_lost(core) && !handover_needs_pair(core))
+      core->synchronous = true; /* S6: PAIR waits for the witness */
+    else
+      propose(s, RECORD_PAIR);
   }
 }
 
@@ -132,23 +147,11 @@ void sync_done(struct step *s, struct position position) {
   core->join_known = true;
 }
 
-static void note_witness(struct core *core) {
-  unsigned other = other_node(core);
-  bool by_other = core_hears(core, other, core->now) && (core->peer[other].beat.flags & BEAT_WITNESS) != 0;
-  if (by_other || core_hears(core, VOTER_W, core->now))
-    core->witness_at = core->now;
-}
-
-static bool witness_lost(const struct core *core) {
-  uint32_t grace_ms = core->config.witness_grace_ms;
-  return grace_ms != 0 && !instant_before(core->now, instant_plus_ms(core->witness_at, grace_ms));
-}
-
 static void pair_timer(struct step *s) {
   struct core *core = s->core;
   if (lost_secondary(core)) {
     propose(s, RECORD_SOLE); /* S2: first this; the broker stops waiting once it is committed (emit.c) */
-  } else if (core->committed && witness_lost(core) && core->handover.phase == HANDOVER_NONE) {
+  } else if (core->committed && witness_lost(core) && !handover_needs_pair(core)) {
     core->synchronous = true; /* S6 */
     propose(s, RECORD_SOLE);
   }
@@ -161,7 +164,7 @@ static void synchronous_timer(struct step *s) {
     core->synchronous = false;
     return;
   }
-  bool wanted = !witness_lost(core) || core->handover.phase == HANDOVER_JOIN || core->broker.dead;
+  bool wanted = !witness_lost(core) || handover_needs_pair(core);
   if (core->committed && wanted && leased(core)) {
     core->synchronous = false;
     propose(s, RECORD_PAIR);
@@ -173,6 +176,7 @@ void sync_timer(struct step *s) {
   if (core->role != ROLE_MASTER || !sync_replicates(core))
     return;
   note_witness(core);
+  sync_progress(s); /* who is level stands not still, however long no beat comes */
   if (core_record(core)->mode == RECORD_PAIR)
     pair_timer(s);
   else if (core->synchronous)

@@ -53,7 +53,8 @@ static void replicate(struct world *w, unsigned node) {
   const struct broker_model *master = &w->machine[1 - node].broker;
   bool follows = broker->running && broker->duty.mode == BROKER_FOLLOW;
   bool reach = w->machine[1 - node].power && network_joined(w, VOTER_A, VOTER_B);
-  if (!follows || !reach || !leads(master) || master->epoch != broker->duty.epoch) {
+  bool known = broker->attached || master->epoch == broker->duty.epoch; /* L7 does not end a link */
+  if (!follows || !reach || !leads(master) || !known) {
     broker->attached = false;
     return;
   }

@@ -180,6 +180,7 @@ static void do_given(struct world *w, const struct words *words) {
 static void do_crash(struct world *w, const struct words *words) {
   for (size_t i = 1; i < words->count; i++)
     world_crash(w, voter_of(w, word(words, i)));
+  brokers_settle(w);
 }
 static void do_kill(struct world *w, const struct words *words) {
   for (size_t i = 1; i < words->count; i++)
@@ -282,7 +283,9 @@ static void do_replay(struct world *w, const struct words *words) {
 }
 
 static void do_disk(struct world *w, const struct words *words) {
-  w->machine[voter_of(w, word(words, 1))].disk_fails = is(word(words, 2), "fails");
+  struct machine *m = &w->machine[voter_of(w, word(words, 1))];
+  m->disk_fails = is(word(words, 2), "fails");
+  m->disk_told = false;
 }
 
 static void do_broker(struct world *w, const struct words *words) {

@@ -51,7 +51,7 @@ void network_send(struct world *w, unsigned from, const struct beat *beat) {
                               .due = w->now + w->delay[from][to],
                               .beat = *beat};
   if (w->jumbled[from][to])
-    datagram.due += draw(w, 250) * INT64_C(1000);
+    datagram.due += draw(w, 120) * INT64_C(1000);
   enqueue(w, &datagram);
   if (w->doubled[from][to]) {
     datagram.due += 30000;

@@ -10,8 +10,8 @@ static bool holds_lead(const struct world *w, unsigned node) {
 
 /* P1, by the cores' belief and by what the kernels let through. */
 static void one_master(struct world *w) {
-  if (w->forced)
-    return;
+  if (w->machine[VOTER_A].core.forced || w->machine[VOTER_B].core.forced)
+    return; /* F1: until a majority exists again an operator's word stands for it */
   if (holds_lead(w, VOTER_A) && holds_lead(w, VOTER_B))
     world_fail(w, "P1 is broken: a and b both lead");
   if (machine_answers(w, VOTER_A) && machine_answers(w, VOTER_B))
@@ -30,7 +30,6 @@ static void rising_epochs(struct world *w, unsigned node) {
   w->last_reign = m->reign;
 }
 
-/* Habit 4: what is shown in a beat is on the disk first. */
 void promises_check(struct world *w) {
   one_master(w);
   for (unsigned node = 0; node < NODES; node++)

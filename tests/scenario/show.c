@@ -30,10 +30,11 @@ static bool same_vote(const struct ballot *a, const struct ballot *b) {
 }
 
 static void show_persist(struct world *w, unsigned voter, const struct ballot *ballot) {
-  const struct machine *m = &w->machine[voter];
+  struct machine *m = &w->machine[voter];
   const struct ballot *disk = &m->disk;
-  if (!m->disk_fails && same_vote(disk, ballot))
+  if (same_vote(disk, ballot) || m->disk_told)
     return;
+  m->disk_told = m->disk_fails;
   put_time(w, voter);
   fprintf(w->out, "persist");
   if (ballot->epoch != disk->epoch)

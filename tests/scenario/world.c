@@ -180,7 +180,6 @@ void world_crash(struct world *w, unsigned voter) {
   m->broker.running = m->broker.attached = false;
   m->broker.duty = (struct broker_duty){.mode = BROKER_HOLD, .master = NOBODY};
   m->broker.done_at = NEVER_US;
-  brokers_settle(w);
 }
 
 // ---- the run of time ----

@@ -46,7 +46,7 @@ struct machine {
   struct core core;
   uint64_t session, knows[VOTERS]; // the peers' sessions, to seal for
   struct ballot disk, snapshot;
-  bool disk_fails;
+  bool disk_fails, disk_told; // told: the failure was shown
   bool address;
   struct instant fence; // local time; PAST: closed
   struct broker_model broker;
@@ -56,7 +56,7 @@ struct machine {
 struct world {
   FILE *out;
   bool verbose, failed;
-  bool forced; // an operator gave his word (F1): P1 and P3 rest on it
+  bool forced; // an operator gave his word (F1): what was acknowledged may be lost
   int64_t now; // true time, µs
   struct core_config config;
   struct machine machine[VOTERS];

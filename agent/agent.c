@@ -50,6 +50,7 @@ static void start(struct agent *a) {
   loop_timer_free(a->start_timer);
   a->start_timer = NULL;
   runner_start(a->runner);
+  agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
   report(a);
 }
@@ -246,9 +247,10 @@ static int open_loop(struct agent *a) {
   a->start_timer = loop_timer_new(a->loop, on_start_timer, a);
   a->stop_timer = loop_timer_new(a->loop, on_stop_timer, a);
   a->order_timer = loop_timer_new(a->loop, agent_order_late, a);
+  a->watch_timer = loop_timer_new(a->loop, agent_watch, a);
   a->term = loop_signal_new(a->loop, SIGTERM, on_signal, a);
   a->interrupt = loop_signal_new(a->loop, SIGINT, on_signal, a);
-  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->term && a->interrupt;
+  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term && a->interrupt;
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 

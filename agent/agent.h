@@ -36,7 +36,7 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
-  struct loop_timer *start_timer, *stop_timer, *order_timer;
+  struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
   bool stopping;
@@ -51,6 +51,8 @@ int agent_run(const struct agent_options *);
 
 // perform.c: one action, now.
 void agent_perform(void *agent, const struct action *);
+// A timer's, each beat: what is in force is still there.
+void agent_watch(void *agent);
 // What was cleared: the clients of a duty with `evict` are gone.
 void agent_cleared(struct agent *);
 

@@ -41,19 +41,41 @@ static void address_trouble(struct agent *a, const char *what, int rc) {
   log_error("%s", a->address_trouble);
 }
 
+static void renew_address(struct agent *a) {
+  if (!runner_core(a->runner)->shown.address)
+    return;
+  int rc = vip_refresh(a->vip, lifetime_s(a));
+  if (rc == 1)
+    log_warning("a virtual IP had been deleted by somebody and was put back");
+  address_trouble(a, "renewed", rc);
+}
+
 static void arm(struct agent *a, struct instant until) {
   int rc = fence_arm(a->fence, until);
+  vip_until(a->vip, until);
   if (rc == -ENOENT) { /* somebody removed it; it is back, closed */
     log_warning("the kernel fence had been removed by another program and was put back");
     rc = fence_arm(a->fence, until);
   }
   fence_trouble(a, rc);
-  if (!runner_core(a->runner)->shown.address)
+  renew_address(a);
+}
+
+/* Each beat, whether a lease is renewed or sole ownership needs none: what another program took away is put
+ * back. */
+void agent_watch(void *arg) {
+  struct agent *a = arg;
+  struct instant until = runner_core(a->runner)->shown.fence;
+  loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
+  if (until.us == INSTANT_PAST.us)
     return;
-  rc = vip_refresh(a->vip, lifetime_s(a));
-  if (rc == 1)
-    log_warning("a virtual IP had been deleted by somebody and was put back");
-  address_trouble(a, "renewed", rc);
+  if (fence_check(a->fence) != 0) {
+    log_warning("the kernel fence had been removed by another program");
+    arm(a, until);
+    runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
+  } else {
+    renew_address(a);
+  }
 }
 
 static void close_fence(struct agent *a) {

@@ -40,6 +40,7 @@ struct agent {
   struct loop_signal *term, *interrupt;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
   bool stopping;
+  struct instant renew_at; // when the addresses' lifetime is due again
   uint32_t evict_serial; // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well

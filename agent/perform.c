@@ -9,6 +9,8 @@
 #include "common/base/log.h"
 #include "common/core/lease.h"
 
+#define RENEW_MS 500 // a lifetime is two seconds and more
+
 /* The second layer under the fence: an address that nobody renews goes within so many seconds. Under sole
    ownership nobody else can be elected, and a killed agent leaves the address serving (S5). */
 static uint32_t lifetime_s(const struct agent *a) {
@@ -41,9 +43,12 @@ static void address_trouble(struct agent *a, const char *what, int rc) {
   log_error("%s", a->address_trouble);
 }
 
+/* Often enough for its lifetime, and for somebody who deletes it; not at each grant. */
 static void renew_address(struct agent *a) {
-  if (!runner_core(a->runner)->shown.address)
+  struct instant now = clock_now();
+  if (!runner_core(a->runner)->shown.address || instant_before(now, a->renew_at))
     return;
+  a->renew_at = instant_plus_ms(now, RENEW_MS);
   int rc = vip_refresh(a->vip, lifetime_s(a));
   if (rc == 1)
     log_warning("a virtual IP had been deleted by somebody and was put back");
@@ -148,6 +153,7 @@ void agent_perform(void *arg, const struct action *action) {
     apply(a, &action->broker);
     return;
   case ACTION_ADDRESS_ADD:
+    a->renew_at = instant_plus_ms(clock_now(), RENEW_MS);
     address_trouble(a, "added", vip_add(a->vip, lifetime_s(a)));
     return;
   case ACTION_TELL:

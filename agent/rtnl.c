@@ -134,7 +134,11 @@ static int put_address(struct rtnl *r, const struct rtnl_address *a, uint16_t fl
   uint32_t wanted = (a->family == AF_INET6 ? IFA_F_NODAD : 0) | (routed ? IFA_F_NOPREFIXROUTE : 0);
   mnl_attr_put_u32(message, IFA_FLAGS, wanted);
   uint32_t seconds = lifetime_s == 0 ? FOREVER : lifetime_s;
-  const struct ifa_cacheinfo lifetime = {.ifa_prefered = seconds, .ifa_valid = seconds};
+  // Linux takes the newest IPv6 address of a network as the source of what the node itself opens there, the
+  // link to the other broker among it, which would end with the lease: one that is not preferred it takes
+  // last. IPv4 takes the oldest.
+  const struct ifa_cacheinfo lifetime = {.ifa_prefered = a->family == AF_INET6 ? 0 : seconds,
+                                         .ifa_valid = seconds};
   mnl_attr_put(message, IFA_CACHEINFO, sizeof(lifetime), &lifetime);
   return ask(r, message, NULL);
 }

@@ -23,7 +23,8 @@ void rtnl_free(struct rtnl *); // NULL is allowed
 
 size_t rtnl_size(int family); // of an address, in bytes
 
-// Adds an address, without duplicate detection, to last for lifetime_s (0: for ever). -EEXIST if it is there.
+// Adds an address, without duplicate detection, to last for lifetime_s (0: for ever), an IPv6
+// one never preferred as a source. -EEXIST if it is there.
 // `routed`: without a route to its network, which another address brings.
 int rtnl_add(struct rtnl *, const struct rtnl_address *, bool routed, uint32_t lifetime_s);
 int rtnl_renew(struct rtnl *, const struct rtnl_address *, bool routed,

@@ -23,9 +23,9 @@ int vip_open(struct vip **, struct loop *, const struct vip_settings *, const ch
 
 // Adds all addresses (a /32 or /128 host route is not needed: the prefix is the configured one,
 // `noprefixroute` where the interface has the network already), each with a lifetime of lifetime_s seconds as
-// a second layer under the kernel fence, and announces them: gratuitous ARP request and reply, unsolicited
-// neighbour advertisement; again after 10, 50, 200 ms, 1 s, then every 30 s while held. Idempotent. 0 or a
-// negative errno: none is left half-added.
+// a second layer under the kernel fence (IPv6: valid, never preferred as a source), and announces them:
+// gratuitous ARP request and reply, unsolicited neighbour advertisement; again after 10, 50, 200 ms, 1 s,
+// then every 30 s while held. Idempotent. 0 or a negative errno: none is left half-added.
 int vip_add(struct vip *, uint32_t lifetime_s);
 
 // Refreshes the addresses' lifetime; puts back, announces and returns 1 for one that somebody deleted.
@@ -39,8 +39,8 @@ int vip_drop(struct vip *);
 void vip_announce(struct vip *);
 
 // Announcements go past the kernel fence, so the lease is their limit here: nothing is announced at or after
-// `until`. Costs a store: called at each renewal of the lease, as fence_arm is. INSTANT_NEVER, as opened: no
-// limit.
+// `until`, and a schedule that meets it ends. Costs a store: called at each renewal of the lease, as
+// fence_arm is, and before vip_add or vip_announce. INSTANT_NEVER, as opened: no limit.
 void vip_until(struct vip *, struct instant until);
 
 // What is wrong with the last address that could not be added, refreshed or removed, and what to do; valid

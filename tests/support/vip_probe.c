@@ -110,6 +110,10 @@ int main(int argc, char **argv) {
   printf("%" PRId64 " 0 open\n", clock_now().us);
   fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
   struct loop_io *io = loop_io_new(loop, STDIN_FILENO, on_input, NULL);
+  if (!io) {
+    printf("error %d stdin must be a pipe or a terminal\n", -EINVAL);
+    return 2;
+  }
   loop_io_want(io, true, false);
   rc = loop_run(loop);
   loop_io_free(io);

@@ -41,6 +41,7 @@ CTL := $(call objects,$(wildcard agent/ctl*.c))
 AGENT := $(filter-out $(CTL) $(B)/agent/main.o,$(call objects,$(wildcard agent/*.c)))
 WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.c)))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
@@ -54,7 +55,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze check clean demo format help install netns netns-short pure scenario tidy tools unit
+.PHONY: all analyze check clean demo format help install netns netns-short pure scenario sim tidy tools unit
 all: $(PROGRAMS) ## build the programs into build/VARIANT (default)
 
 $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(BASE) $(CORE)
@@ -67,6 +68,8 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(TOOLS): %: %.o
@@ -84,6 +87,8 @@ unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
+sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
+	@$(SIM) $(or $(SEED),1) $(RUNS)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'

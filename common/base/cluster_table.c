@@ -57,7 +57,10 @@ static bool is_path(const char *text) {
 #define ADDRESS_FORM "an address in numbers and a port, as in \"10.0.0.1:7400\" or \"[fd00::1]:7400\""
 #define PATH .fits = is_path, .allowed = "a path from the root, as in \"/etc/tanist\""
 #define PATHS .min = 0, .max = CONF_ITEMS_MAX, PATH
-#define DIRECTORY .min = 1, .max = 80, PATH, .local = true
+#define DIRECTORY(longest)                                                                                   \
+  .min = 1, .max = (longest), .fits = is_path,                                                               \
+  .allowed = "a path from the root, of at most " #longest " characters, as in \"/etc/tanist\"",              \
+  .local = true
 #define DURATION(from, to) .type = CONF_U32, .min = (from), .max = (to)
 #define COMMAND .type = CONF_TEXTS, .fallback = "", .min = 0, .max = CONF_ITEMS_MAX
 
@@ -258,13 +261,13 @@ static const struct conf_key keys[] = {
     {.path = "policy.restart_window_ms", DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
      AT(policy.restart_window_ms),
      .help = "The window of restart_max, ms."},
-    {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/etc/tanist/keys",
+    {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY(150), .fallback = "/etc/tanist/keys",
      AT(keys_directory),
      .help = "Where CLUSTER.NAME.key is, mode 0600."},
-    {.path = "state_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/var/lib/tanist",
+    {.path = "state_directory", .type = CONF_TEXT, DIRECTORY(150), .fallback = "/var/lib/tanist",
      AT(state_directory),
      .help = "Where ballots and history are kept: what must survive a crash."},
-    {.path = "run_directory", .type = CONF_TEXT, DIRECTORY, .fallback = "/run/tanist", AT(run_directory),
+    {.path = "run_directory", .type = CONF_TEXT, DIRECTORY(80), .fallback = "/run/tanist", AT(run_directory),
      .help = "Where CLUSTER.NAME.sock (control) and CLUSTER.NAME.state (the state page) are."},
     {.path = "http", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Status over HTTP."},

@@ -42,9 +42,9 @@ static const struct field beat_fields[] = {
 
 #define AT(member) offsetof(struct broker_report, member)
 static const struct field report_fields[] = {
-    {"health", FIELD_U16, AT(health), 0},  {"dead", FIELD_BOOL, AT(dead), 0},
-    {"link", FIELD_BOOL, AT(link), 0},     {"position", FIELD_POSITION, AT(position), 0},
-    {"peer", FIELD_POSITION, AT(peer), 0},
+    {"health", FIELD_U16, AT(health), 0},          {"dead", FIELD_BOOL, AT(dead), 0},
+    {"silent", FIELD_BOOL, AT(silent), 0},         {"link", FIELD_BOOL, AT(link), 0},
+    {"position", FIELD_POSITION, AT(position), 0}, {"peer", FIELD_POSITION, AT(peer), 0},
 };
 #undef AT
 
@@ -53,6 +53,7 @@ static const struct field done_fields[] = {
     {"serial", FIELD_U32, AT(done.serial), 0},
     {"position", FIELD_POSITION, AT(done.position), 0},
 };
+static const struct field hello_fields[] = {{"to", FIELD_VOTER, AT(hello), 0}};
 static const struct field session_fields[] = {{"session", FIELD_HEX64, AT(beat.session), 0}};
 #undef AT
 
@@ -164,6 +165,9 @@ size_t trace_event(char *line, size_t size, struct instant base, const struct ev
     break;
   case EVENT_ORDER:
     put_order(&text, &event->order);
+    break;
+  case EVENT_HELLO:
+    fields_print(&text, TABLE(hello_fields), event, &usual_event);
     break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
@@ -389,6 +393,8 @@ bool trace_parse_event(const char *line, struct instant base, struct event *even
     return parse_fields(line, &(struct target){TABLE(done_fields), event}, 1, error);
   case EVENT_ORDER:
     return parse_order(line, &event->order, error);
+  case EVENT_HELLO:
+    return parse_fields(line, &(struct target){TABLE(hello_fields), event}, 1, error);
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:

@@ -50,10 +50,10 @@ static void follow(struct core *core, const struct beat *beat) {
 
 static void accept_master(struct step *s, const struct beat *beat) {
   struct core *core = s->core;
-  struct promise before = core->voter.promise;
+  uint64_t followed = core->voter.followed_reign;
   if (!voter_accept(&core->voter, beat, s->now, core->seq + 1)) /* V1 */
     return;
-  if (before.leader != beat->from || before.leader_epoch != beat->reign)
+  if (followed != beat->reign)
     tell(s, (struct fact){.type = FACT_LEADER, .who = beat->from, .epoch = beat->reign});
   core->handing = false;
   blank_follow(s, beat->from);

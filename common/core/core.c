@@ -68,8 +68,11 @@ const struct sent *find_sent(const struct peer *peer, uint64_t seq) {
 }
 
 bool core_sole(const struct core *core) {
-  return core->role == ROLE_MASTER && core->committed && sync_replicates(core) &&
-         core_record(core)->mode == RECORD_SOLE && core_record(core)->owner == core->config.self;
+  const struct record *sync = core_record(core);
+  bool owner = core->committed && sync_replicates(core) && sync->mode == RECORD_SOLE &&
+               sync->owner == core->config.self;
+  return core->role == ROLE_MASTER &&
+         (owner || core->forced); /* F1 asks for no majority, whatever replicates */
 }
 
 bool core_leads(const struct core *core, struct instant now) {
@@ -179,8 +182,14 @@ static void on_done(struct step *s, uint32_t serial, struct position position) {
     handover_done(s, position);
 }
 
+/* Its broker died: what only the secondary holds may be lost here, and section 9 tells data apart by epoch.
+   So the broker leads again only in a later reign. */
 static void on_broker(struct step *s, const struct broker_report *report) {
-  s->core->broker = *report;
+  struct core *core = s->core;
+  bool died = report->dead && !core->broker.dead;
+  core->broker = *report;
+  if (died && core->role == ROLE_MASTER && sync_replicates(core))
+    core->spoilt = core->reign;
   sync_progress(s);
 }
 
@@ -209,6 +218,9 @@ static void handle(struct step *s, const struct event *event) {
     return;
   case EVENT_FENCE_LOST:
     on_fence_lost(s);
+    return;
+  case EVENT_HELLO:
+    s->answer |= (uint8_t)(event->hello < VOTERS ? 1u << event->hello : 0u);
     return;
   case EVENT_DISK_FAILED:
     emit_failed(s);

@@ -80,6 +80,7 @@ struct core {
 
   // Leading
   uint64_t reign;             // the epoch in which this node is master, or the last one in which it was
+  uint64_t spoilt;            // the reign in which its broker died: what that writes again needs another (L7)
   uint64_t claim_seq;         // the first beat of this candidacy, or of this wish for a new epoch (L7)
   struct instant give_up_at;  // L2: a candidate that has won nothing
   struct instant stand_after; // L2, L8: no candidacy before
@@ -132,6 +133,7 @@ enum reason
 core_obstacle(const struct core *); // why a planned hand-over would be refused now; REASON_NONE: it would not
 bool core_leads(const struct core *, struct instant now); // master, with a valid lease or sole ownership
 bool core_sole(const struct core *);                      // S5
+const struct record *core_record(const struct core *);
 bool core_blank_peer(const struct core *, unsigned voter);
 bool core_hears(const struct core *, unsigned voter, struct instant now); // both ways, lately
 

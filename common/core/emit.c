@@ -35,7 +35,9 @@ static bool waits(const struct core *core) {
 
 static struct broker_duty wanted_duty(const struct core *core) {
   struct broker_duty duty = hold;
-  if (core->role == ROLE_MASTER) {
+  if (core->role == ROLE_MASTER && core->spoilt == core->reign) {
+    /* L7: held until the next epoch is granted */
+  } else if (core->role == ROLE_MASTER) {
     duty = (struct broker_duty){.mode = BROKER_LEAD, .master = core->config.self, .epoch = core->reign};
     duty.paused = withholds(core);
     duty.sync = waits(core);
@@ -93,8 +95,10 @@ static void release(struct core *core, const struct shown *want, struct actions 
   bool differs = is_node(core) && !same_duty(&shown->broker, &want->broker);
   if (differs && restricts(&shown->broker, &want->broker))
     show_broker(core, &want->broker, list);
-  else if (differs && shown->broker.mode == BROKER_LEAD && want->broker.mode != BROKER_LEAD)
-    show_broker(core, &hold, list); /* it leads no more now; whom it follows comes behind the disk */
+  else if (differs && shown->broker.mode == BROKER_LEAD &&
+           (want->broker.mode != BROKER_LEAD || shown->broker.epoch == core->spoilt))
+    show_broker(core, &hold,
+                list); /* it leads no more so; whom it follows, or the new epoch, is behind the disk */
   if (shown->address && !want->address) {
     shown->address = false;
     add(list, ACTION_ADDRESS_DROP);

@@ -35,7 +35,7 @@ enum reason core_obstacle(const struct core *core) {
 /* A clean stop leaves in any case: better no master for a lease than one without its agent. */
 static void leave(struct step *s) {
   if (s->core->role == ROLE_MASTER)
-    end_reign(s, CAUSE_HANDED);
+    end_reign(s, CAUSE_RETIRED);
 }
 
 void handover_order(struct step *s, const struct order *order) {

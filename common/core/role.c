@@ -106,7 +106,7 @@ static void granted(struct step *s, const struct peer *peer) {
       win(s, lease);
   } else if (core->role == ROLE_MASTER && beat->leader_epoch == core->reign) {
     core->lease_end = instant_later(core->lease_end, lease);
-    core->forced = false; /* F1: a majority exists again */
+    core->forced &= !instant_before(s->now, lease); /* F1: until a majority exists again */
   }
 }
 
@@ -114,7 +114,8 @@ static bool deposes(const struct core *core, const struct beat *beat) {
   bool master = beat->role == ROLE_MASTER && beat->reign > core->reign;
   bool leader =
       beat->leader != core->config.self && beat->leader != NOBODY && beat->leader_epoch > core->reign;
-  return master || leader;
+  bool record = beat->sync.epoch > core->reign; /* only a master of that epoch can have written it */
+  return master || leader || record;
 }
 
 void role_beat(struct step *s, unsigned from) {
@@ -194,6 +195,18 @@ static void candidate_timer(struct step *s) {
   }
 }
 
+/* L7: a broker that died leads again in a new epoch. A sole owner needs no vote for it: nobody else can be
+   elected, and the epoch is its own. */
+static void master_timer(struct step *s) {
+  struct core *core = s->core;
+  if (core->spoilt != core->reign)
+    return;
+  if (core->voter.ballot.epoch == core->reign)
+    claim_next_epoch(s);
+  if (core_sole(core))
+    renew_reign(s, core->lease_end);
+}
+
 void role_timer(struct step *s) {
   struct core *core = s->core;
   if (core->handing && !instant_before(s->now, core->stand_after))
@@ -204,6 +217,8 @@ void role_timer(struct step *s) {
     suspect_timer(s);
   else if (core->role == ROLE_CANDIDATE)
     candidate_timer(s);
+  else if (core->role == ROLE_MASTER)
+    master_timer(s);
 }
 
 void handover_hear(struct step *s, unsigned from) {

@@ -22,7 +22,7 @@ struct step {
 bool is_node(const struct core *);
 unsigned other_node(const struct core *);
 uint64_t highest_epoch(const struct core *); // of all it has seen
-const struct record *core_record(const struct core *);
+
 // The one door for a change of role: checks the table, tells, and does what goes with entering the role.
 void become(struct step *, enum role, enum cause);
 void tell(struct step *, struct fact);

@@ -59,15 +59,19 @@ static uint64_t peer_offset(const struct core *core) {
   return told > seen ? told : seen;
 }
 
+static bool attached(const struct core *core) {
+  return core->broker.link && !core->broker.silent;
+}
+
 bool sync_holds(const struct core *core, struct position position) {
   if (!sync_replicates(core))
     return true;
-  return core->broker.link && peer_offset(core) >= position.offset && peer_offset(core) > 0;
+  return attached(core) && peer_offset(core) >= position.offset && peer_offset(core) > 0;
 }
 
 void sync_progress(struct step *s) {
   struct core *core = s->core;
-  if (core->role != ROLE_MASTER || !core->broker.link)
+  if (core->role != ROLE_MASTER || !attached(core))
     return;
   uint64_t offset = peer_offset(core);
   if (offset > core->peer_offset || (offset > 0 && offset >= core->broker.position.offset))
@@ -84,7 +88,7 @@ static bool stands_still(const struct core *core) {
 static bool lost_secondary(const struct core *core) {
   if (core_blank_peer(core, other_node(core)))
     return true;
-  bool alive = core->broker.health > 0 && !core->broker.dead && core->promoted;
+  bool alive = core->broker.health > 0 && !core->broker.dead && !core->broker.silent && core->promoted;
   return alive && (!core->broker.link || stands_still(core));
 }
 
@@ -92,8 +96,8 @@ bool sync_joinable(const struct core *core) {
   unsigned other = other_node(core);
   const struct beat *beat = &core->peer[other].beat;
   bool follows = beat->leader == core->config.self && beat->leader_epoch == core->reign && beat->health > 0;
-  return core_hears(core, other, core->now) && !core_blank_peer(core, other) && follows &&
-         core->broker.link && beat->position.epoch == core->reign && !stands_still(core);
+  return core_hears(core, other, core->now) && !core_blank_peer(core, other) && follows && attached(core) &&
+         beat->position.epoch == core->reign && !stands_still(core);
 }
 
 static bool leased(const struct core *core) {
@@ -125,6 +129,9 @@ static void join(struct step *s) {
   struct instant held = instant_plus_ms(core->keeps_up_since, core->config.join_hold_ms);
   if (!instant_before(s->now, held) || core->handover.phase == HANDOVER_JOIN)
     core->joining = true;
+  if (core->joining && core->config.replication == REPLICATION_ASYNC && !core->join_known)
+    sync_done(s,
+              core->broker.position); /* nothing waits for the secondary: near is where this broker is now */
   if (core->joining && core->join_known && sync_holds(core, core->join_at) && leased(core)) {
     stop_joining(core);
     if (witness_lost(core) && !handover_needs_pair(core))

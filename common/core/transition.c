@@ -20,6 +20,8 @@ const struct transition transition_table[] = {
     {M, S, CAUSE_LEASE, "L5", "the lease ran out unrenewed: no longer master"},
     {M, S, CAUSE_DEPOSED, "L6", "a master of a higher epoch is heard: deposed"},
     {M, S, CAUSE_HANDED, "L8", "handed over to the other node"},
+    {M, S, CAUSE_RETIRED, "L5",
+     "stopped by an operator, and the other node cannot take over: no longer master"},
     {M, S, CAUSE_FENCE, "L5", "the kernel fence is lost and could not be mended: stepping down"},
     {M, S, CAUSE_UNFIT, "B2", "this voter lost its memory: stepping down"},
     {S, M, CAUSE_FORCED, "F1", "an operator forced this node to lead without a majority"},

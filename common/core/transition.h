@@ -18,6 +18,7 @@
   X(LEASE, "lease")                                                                                          \
   X(DEPOSED, "deposed")                                                                                      \
   X(HANDED, "handed")                                                                                        \
+  X(RETIRED, "retired")                                                                                      \
   X(FENCE, "fence")                                                                                          \
   X(FORCED, "forced")
 

@@ -124,6 +124,7 @@ struct beat {
   X(DONE, "done")               /* the broker has reached the duty with this serial */                       \
   X(ORDER, "order")             /* an operator's word */                                                     \
   X(DISK_FAILED, "disk-failed") /* the PERSIST of the last list failed: nothing behind it was performed */   \
+  X(HELLO, "hello")             /* a voter that has just started needs a beat to learn our session from */   \
   X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */
 
 #define ENUM_EVENT(name, text) EVENT_##name,
@@ -134,6 +135,7 @@ enum event_type { EVENTS(ENUM_EVENT) EVENT_COUNT };
 struct broker_report {
   uint16_t health;          // 0: must not lead
   bool dead;                // it has died, as `dead_when` has it: hand over if the other can (L8)
+  bool silent;              // it does not answer: link and positions are of before
   bool link;                // as master: the secondary is attached; as secondary: attached to its master
   struct position position; // of the own broker; epoch = the reign followed or led once attached in it
   struct position peer;     // as master: what the secondary holds, straight from the brokers; (0,0) unknown
@@ -172,6 +174,7 @@ struct event {
       struct position position; // of the own broker, taken after it was reached
     } done;
     struct order order;
+    uint8_t hello; // enum voter_id: to whom
   };
 };
 

@@ -360,7 +360,7 @@ static void refuses_wrong_rest(void **state) {
   refuses(BASE "fence = { ports = [ 1, 1 ]; };",
           "t.conf:4: \"fence.ports\" has 1 twice; allowed: each port once");
   refuses(BASE "run_directory = \"run\";",
-          "t.conf:4: \"run_directory\" is \"run\"; allowed: a path from the root, as in \"/etc/tanist\"");
+          "t.conf:4: \"run_directory\" is \"run\"; allowed: a path from the root, of at most 80 characters, as in \"/etc/tanist\"");
   refuses("cluster = \"c23456789012345678901234567890\";\n"
           "nodes = ( " NODE_A ", " NODE_B " );\nwitness = " NODE_W
           ";\nrun_directory = \"/r234567890123456789012345678901234"

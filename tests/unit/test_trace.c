@@ -82,8 +82,8 @@ static struct event any_event(void) {
     event.beat.beat = any_beat();
     break;
   case EVENT_BROKER:
-    event.broker =
-        (struct broker_report){(uint16_t)number(UINT16_MAX), toss(), toss(), any_position(), any_position()};
+    event.broker = (struct broker_report){
+        (uint16_t)number(UINT16_MAX), toss(), toss(), toss(), any_position(), any_position()};
     break;
   case EVENT_DONE:
     event.done.serial = (uint32_t)number(UINT32_MAX);
@@ -92,6 +92,9 @@ static struct event any_event(void) {
   case EVENT_ORDER:
     event.order.type = (uint8_t)below(ORDER_COUNT), event.order.node = (uint8_t)below(NODES);
     event.order.timeout_ms = (uint32_t)number(UINT32_MAX), event.order.above = number(UINT64_MAX);
+    break;
+  case EVENT_HELLO:
+    event.hello = (uint8_t)below(VOTERS);
     break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
@@ -141,7 +144,7 @@ static void same_event(const struct event *a, const struct event *b) {
     return;
   case EVENT_BROKER:
     assert_true(a->broker.health == b->broker.health && a->broker.dead == b->broker.dead);
-    assert_true(a->broker.link == b->broker.link);
+    assert_true(a->broker.link == b->broker.link && a->broker.silent == b->broker.silent);
     same_position(a->broker.position, b->broker.position);
     same_position(a->broker.peer, b->broker.peer);
     return;
@@ -153,6 +156,9 @@ static void same_event(const struct event *a, const struct event *b) {
     assert_true(a->order.type == b->order.type && a->order.node == b->order.node);
     assert_true(a->order.timeout_ms == b->order.timeout_ms && a->order.above == b->order.above);
     return;
+  case EVENT_HELLO:
+    assert_int_equal(a->hello, b->hello);
+    break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:

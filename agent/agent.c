@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the agent is put together, comes up, and goes.
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+#define RETIRE_MS 10000 // what a clean stop gives a hand-over
+#define STOP_MS 12000   // and all of itself
+#define ERROR_SIZE 512
+
+// ---- what happens, as events ----
+
+/* The broker's word and the health checks' as one report. */
+static void report(struct agent *a) {
+  const struct broker_view *view = broker_view(a->broker);
+  const struct health_result *health = health_result(a->health);
+  struct event event = {.type = EVENT_BROKER};
+  event.broker = (struct broker_report){.health = health->healthy ? 1 : 0,
+                                        .dead = health->dead,
+                                        .silent = !view->reachable,
+                                        .link = view->link,
+                                        .position = view->position,
+                                        .peer = view->peer};
+  runner_event(a->runner, event);
+}
+
+static void on_broker(void *arg) {
+  struct agent *a = arg;
+  health_broker(a->health, broker_view(a->broker));
+  report(a);
+}
+
+static void on_health(void *arg) {
+  struct agent *a = arg;
+  const struct health_result *health = health_result(a->health);
+  log_notice("broker: %s", health->dead ? "dead" : health->healthy ? "healthy" : "not known to be healthy");
+  report(a);
+}
+
+static void start(struct agent *a) {
+  if (a->start_timer == NULL)
+    return;
+  loop_timer_free(a->start_timer);
+  a->start_timer = NULL;
+  runner_start(a->runner);
+  health_broker(a->health, broker_view(a->broker));
+  report(a);
+}
+
+/* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
+ * fence. */
+static void on_start_timer(void *arg) {
+  log_warning("the broker does not answer yet: taking part without it");
+  start(arg);
+}
+
+static void on_done(void *arg, uint32_t serial, struct position position) {
+  struct agent *a = arg;
+  if (a->start_timer != NULL) {
+    start(a);
+    return;
+  }
+  struct event event = {.type = EVENT_DONE};
+  event.done.serial = serial;
+  event.done.position = position;
+  report(a); /* the position that the core compares with is not to be older than this one */
+  runner_event(a->runner, event);
+}
+
+static void on_cleared(void *arg) {
+  agent_cleared(arg);
+}
+
+// ---- going ----
+
+static void stop_if_released(struct agent *a) {
+  const struct core *core = runner_core(a->runner);
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+    loop_stop(a->loop);
+}
+
+static void on_stepped(void *arg) {
+  stop_if_released(arg);
+}
+
+static void on_stop_timer(void *arg) {
+  struct agent *a = arg;
+  log_warning("the broker did not let go in time: leaving with the fence closed");
+  loop_stop(a->loop);
+}
+
+static void on_signal(void *arg, int signo) {
+  struct agent *a = arg;
+  log_notice("%s: stopping", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+  if (a->stopping)
+    return;
+  a->stopping = true;
+  start(a);
+  loop_timer_in(a->stop_timer, STOP_MS * 1000);
+  struct event event = {.type = EVENT_ORDER};
+  event.order = (struct order){.type = ORDER_RETIRE, .timeout_ms = RETIRE_MS};
+  runner_event(a->runner, event);
+}
+
+// ---- coming up ----
+
+static int fail(const char *what, const char *error, int rc) {
+  log_error("%s: %s", what, error != NULL && error[0] != 0 ? error : strerror(-rc));
+  return rc;
+}
+
+static struct fence_settings fence_settings(const struct agent *a) {
+  const struct cluster_conf *c = &a->conf;
+  const struct cluster_voter *peer = &c->voter[1 - a->self];
+  struct fence_settings s = {.cluster = c->name,
+                             .kernel = cluster_kernel_name(c),
+                             .mechanism = cluster_mechanism_name(c),
+                             .lease_ms = c->lease_ms};
+  for (size_t i = 0; i < c->vip_count && i < FENCE_ADDRESSES_MAX; i++) {
+    s.address[s.address_count].family = c->vip[i].family;
+    memcpy(s.address[s.address_count++].bytes, c->vip[i].bytes, 16);
+  }
+  for (size_t i = 0; i < peer->address_count && i < FENCE_ADDRESSES_MAX; i++) {
+    const struct net_address *at = &peer->address[i];
+    bool v4 = at->any.sa_family == AF_INET;
+    s.peer[s.peer_count].family = at->any.sa_family;
+    memcpy(s.peer[s.peer_count++].bytes,
+           v4 ? (const void *)&at->v4.sin_addr : (const void *)&at->v6.sin6_addr, v4 ? 4 : 16);
+  }
+  struct sockaddr_storage broker;
+  socklen_t length;
+  const char *address = c->broker.peers[1 - a->self];
+  bool known = address != NULL && address[0] != 0 && broker_address(address, &broker, &length) == 0;
+  if (known && s.peer_count < FENCE_ADDRESSES_MAX) { /* replication may run over an address of its own */
+    const struct sockaddr_in *v4 = (const void *)&broker;
+    const struct sockaddr_in6 *v6 = (const void *)&broker;
+    bool is_v4 = broker.ss_family == AF_INET;
+    s.peer[s.peer_count].family = broker.ss_family;
+    memcpy(s.peer[s.peer_count++].bytes, is_v4 ? (const void *)&v4->sin_addr : (const void *)&v6->sin6_addr,
+           is_v4 ? 4 : 16);
+  }
+  for (size_t i = 0; i < c->fence.ports.count && i < FENCE_PORTS_MAX; i++)
+    s.port[s.port_count++] = (uint16_t)c->fence.ports.at[i];
+  return s;
+}
+
+/* Before anything else: the fence closed, and a virtual IP that a former agent left removed. */
+static int open_kernel(struct agent *a) {
+  const char *error = NULL;
+  struct fence_settings fence = fence_settings(a);
+  int rc = fence_open(&a->fence, &fence, &error);
+  if (rc != 0)
+    return fail("kernel fence", error, rc);
+  struct vip_settings vip = {.count = a->conf.vip_count};
+  for (size_t i = 0; i < a->conf.vip_count; i++) {
+    vip.at[i].address = a->conf.vip[i].text;
+    vip.at[i].interface = a->conf.vip[i].interface;
+  }
+  rc = vip_open(&a->vip, a->loop, &vip, &error);
+  if (rc == 0)
+    rc = vip_drop(a->vip);
+  return rc != 0 ? fail("virtual IP", error, rc) : 0;
+}
+
+static int open_broker(struct agent *a) {
+  const struct cluster_check *probe = cluster_broker_check(&a->conf);
+  struct broker_settings s = {.cluster = a->conf.name,
+                              .self = (uint8_t)a->self,
+                              .driver = cluster_driver_name(&a->conf),
+                              .address = a->conf.broker.address,
+                              .username = a->conf.broker.username,
+                              .password_file = a->conf.broker.password_file,
+                              .replication = (uint8_t)a->conf.broker.replication,
+                              .beat_ms = a->conf.beat_ms,
+                              .lease_ms = a->conf.lease_ms,
+                              .probe_every_ms = probe != NULL ? probe->every_ms : 200,
+                              .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
+  for (unsigned i = 0; i < NODES; i++)
+    s.peers[i] = a->conf.broker.peers[i];
+  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .cleared = on_cleared};
+  const char *error = NULL;
+  int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
+  return rc != 0 ? fail("broker", error, rc) : 0;
+}
+
+static int open_health(struct agent *a) {
+  static const enum health_kind kinds[] = {
+      [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
+  struct health_settings s = {.count = a->conf.check_count, .dead_when = (uint16_t)a->conf.dead_when};
+  for (size_t i = 0; i < a->conf.check_count; i++) {
+    const struct cluster_check *from = &a->conf.check[i];
+    for (size_t k = 0; k < from->command.count; k++)
+      a->exec_command[i][k] = from->command.at[k];
+    s.check[i] = (struct health_check){.name = from->name,
+                                       .kind = kinds[from->kind],
+                                       .address = from->address,
+                                       .command = a->exec_command[i],
+                                       .every_ms = from->every_ms,
+                                       .timeout_ms = from->timeout_ms,
+                                       .fall = (uint16_t)from->fall,
+                                       .rise = (uint16_t)from->rise};
+  }
+  struct health_watch watch = {.arg = a, .changed = on_health};
+  const char *error = NULL;
+  int rc = health_open(&a->health, a->loop, &s, &watch, &error);
+  return rc != 0 ? fail("health checks", error, rc) : 0;
+}
+
+static int open_runner(struct agent *a, const struct agent_options *options) {
+  char error[ERROR_SIZE] = "";
+  a->net = net_new(a->loop);
+  a->crypto = crypto_new();
+  if (a->net == NULL || a->crypto == NULL)
+    return fail("start", "no memory, or OpenSSL lacks X25519, HKDF or AES-256-GCM", -ENOMEM);
+  struct runner_shared shared = {.loop = a->loop,
+                                 .net = a->net,
+                                 .crypto = a->crypto,
+                                 .state_directory = a->conf.state_directory,
+                                 .trace = options->trace};
+  struct runner_hands hands = {.arg = a, .perform = agent_perform, .stepped = on_stepped};
+  int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
+  return rc != 0 ? fail("start", error, rc) : 0;
+}
+
+static int open_control(struct agent *a) {
+  char path[256], error[ERROR_SIZE];
+  struct control_handler handler = {.arg = a, .request = agent_request};
+  cluster_socket_path(&a->conf, a->self, path, sizeof path);
+  int rc = control_listen(&a->control, a->loop, path, &handler);
+  snprintf(error, sizeof error, "%s: %s", path,
+           rc == -EADDRINUSE ? "another agent answers there: is it running twice?" : strerror(-rc));
+  return rc != 0 ? fail("control socket", error, rc) : 0;
+}
+
+static int open_loop(struct agent *a) {
+  a->loop = loop_new();
+  if (a->loop == NULL)
+    return fail("start", "no event loop", -ENOMEM);
+  a->start_timer = loop_timer_new(a->loop, on_start_timer, a);
+  a->stop_timer = loop_timer_new(a->loop, on_stop_timer, a);
+  a->order_timer = loop_timer_new(a->loop, agent_order_late, a);
+  a->term = loop_signal_new(a->loop, SIGTERM, on_signal, a);
+  a->interrupt = loop_signal_new(a->loop, SIGINT, on_signal, a);
+  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->term && a->interrupt;
+  return whole ? 0 : fail("start", "no timers", -ENOMEM);
+}
+
+static int open_all(struct agent *a, const struct agent_options *options) {
+  int rc = open_loop(a);
+  rc = rc != 0 ? rc : open_kernel(a);
+  rc = rc != 0 ? rc : open_runner(a, options);
+  rc = rc != 0 ? rc : open_health(a);
+  rc = rc != 0 ? rc : open_broker(a);
+  return rc != 0 ? rc : open_control(a);
+}
+
+static void close_all(struct agent *a) {
+  /* The fence goes last, and only where nothing is left behind it that could serve. */
+  bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
+  control_close(a->control);
+  if (a->vip != NULL)
+    vip_drop(a->vip);
+  if (a->fence != NULL)
+    fence_close(a->fence);
+  broker_close(a->broker);
+  health_close(a->health);
+  runner_close(a->runner);
+  vip_free(a->vip);
+  fence_free(a->fence, quiet);
+  crypto_free(a->crypto);
+  net_free(a->net);
+  loop_free(a->loop);
+}
+
+/* Out of the broker's way first (L9); the core's own first duty is the same once more. */
+static void hold_broker(struct agent *a) {
+  struct broker_duty hold = {.serial = UINT32_MAX, .mode = BROKER_HOLD, .master = NOBODY};
+  const struct cluster_check *probe = cluster_broker_check(&a->conf);
+  loop_timer_in(a->start_timer, 2000 * (int64_t)(probe != NULL ? probe->timeout_ms : 500));
+  broker_apply(a->broker, &hold);
+}
+
+static int load(struct agent *a, const struct agent_options *options) {
+  struct conf_errors *errors = calloc(1, sizeof *errors);
+  char error[ERROR_SIZE];
+  if (errors == NULL || cluster_load(&a->conf, options->file, errors) != 0) {
+    if (errors != NULL)
+      cluster_print_errors(stderr, errors);
+    free(errors);
+    return -EINVAL;
+  }
+  free(errors);
+  int self = cluster_self(&a->conf, options->name, error, sizeof error);
+  if (self < 0) {
+    fprintf(stderr, "%s: %s\n", options->file, error);
+    cluster_free(&a->conf);
+    return self;
+  }
+  a->self = (unsigned)self;
+  return 0;
+}
+
+int agent_run(const struct agent_options *options) {
+  struct agent *a = calloc(1, sizeof *a);
+  if (a == NULL)
+    return 1;
+  if (load(a, options) != 0) {
+    free(a);
+    return 2;
+  }
+  int rc = open_all(a, options);
+  if (rc == 0) {
+    log_notice("%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name, a->conf.name,
+               a->conf.lease_ms, fence_mechanism(a->fence));
+    hold_broker(a);
+    rc = loop_run(a->loop);
+  }
+  close_all(a);
+  cluster_free(&a->conf);
+  free(a);
+  /* a key or an address that cannot be used is a mistake of the configuration's */
+  return rc == 0 ? 0 : rc == -EPERM || rc == -ENOENT || rc == -EBADMSG || rc == -EKEYREJECTED ? 2 : 1;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent of one node: owns loop, core, broker, fence and virtual IPs, and turns what happens into events.
+#ifndef TANIST_AGENT_AGENT_H
+#define TANIST_AGENT_AGENT_H
+
+#include "agent/broker.h"
+#include "agent/fence.h"
+#include "agent/health.h"
+#include "agent/vip.h"
+#include "common/base/control.h"
+#include "common/base/runner.h"
+
+struct agent_options {
+  const char *file;  // the configuration
+  const char *name;  // which node; NULL: found out
+  const char *trace; // NULL: none
+};
+
+// The one request that waits for the protocol: a switchover, or a form.
+struct agent_order {
+  bool waits;
+  uint8_t type; // enum order_type
+  uint64_t connection;
+  bool handed; // handed over; the new master is awaited
+};
+
+struct agent {
+  struct cluster_conf conf;
+  unsigned self; // VOTER_A or VOTER_B
+  struct loop *loop;
+  struct net *net;
+  struct crypto *crypto;
+  struct runner *runner;
+  struct fence *fence;
+  struct vip *vip;
+  struct broker *broker;
+  struct health *health;
+  struct control *control;
+  struct loop_timer *start_timer, *stop_timer, *order_timer;
+  struct loop_signal *term, *interrupt;
+  const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
+  bool stopping;
+  uint32_t evict_serial; // the duty whose clients are being closed; 0: none
+  struct agent_order order;
+  // What the operator must know, "" while all is well
+  char address_trouble[160], fence_trouble[160];
+};
+
+// Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.
+int agent_run(const struct agent_options *);
+
+// perform.c: one action, now.
+void agent_perform(void *agent, const struct action *);
+// What was cleared: the clients of a duty with `evict` are gone.
+void agent_cleared(struct agent *);
+
+// order.c: the control socket's requests.
+void agent_request(void *agent, uint64_t connection, const struct json *request, bool may_change);
+void agent_order_fact(struct agent *, const struct fact *);
+void agent_order_late(void *agent); // the order's timer
+
+// status.c: the object that `tanist --json status` prints; the caller's to free.
+struct json *agent_status(const struct agent *);
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// A deterministic cluster: three real cores and two modelled brokers under virtual true time. One seed and
+// the same code make the same run, bit for bit.
+#ifndef TANIST_SIM_H
+#define TANIST_SIM_H
+
+#include "common/core/core.h"
+
+#define BOX_MAX 256    // events that wait for a busy process
+#define CARGO_MAX 8192 // what is under way
+#define HEAP_MAX 16384
+#define LOG_MAX 32768 // entries of a broker
+
+#define REIGNS_MAX 4096 // of one run; forced ones lie above
+
+#define MS 1000
+#define SECOND (1000 * MS)
+
+enum what {
+  WHAT_RUN,            // a process may go on
+  WHAT_BEAT,           // a beat arrives
+  WHAT_EVENT,          // the broker's word reaches its agent
+  WHAT_REPORT,         // a broker is looked at
+  WHAT_DUTY,           // a broker reaches its duty
+  WHAT_COPY,           // a secondary asks its master for entries
+  WHAT_CONFIRM,        // what a secondary holds reaches the master
+  WHAT_WRITE,          // a client writes
+  WHAT_CHAOS,          // something breaks
+  WHAT_RESTART,        // a process starts
+  WHAT_BROKER_RESTART, // a broker starts
+  WHAT_UNHOLD,         // a restarted broker was held for a lease
+};
+
+struct happening {
+  int64_t at;
+  uint64_t order; // the tie-breaker that makes a run repeatable
+  uint8_t what, who;
+  uint64_t life; // of the process or broker it belongs to; of another: it is nothing any more
+  uint32_t cargo;
+  uint64_t number;
+};
+
+struct cargo {
+  uint64_t from_session, to_session;
+  struct event event;
+  uint32_t next_free;
+};
+
+struct process {
+  bool up;
+  uint64_t life, session;
+  struct core core;
+  struct ballot disk;
+  int64_t clock_base, true_base, rate_ppm; // local = clock_base + (true - true_base) * rate
+  struct actions list;
+  size_t at; // next action of the list
+  bool persisting, disk_failed;
+  int64_t stalled_until, run_at;
+  struct event box[BOX_MAX];
+  uint32_t box_head, box_count;
+  int64_t disk_us;
+  bool disk_bad;
+  struct instant fence;   // the kernel's, by this machine's clock
+  uint64_t elected;       // a reign that nobody was shown yet; 0
+  uint64_t elected_after; // the highest one shown when that was decided
+  bool wiped;             // since it was last formed
+};
+
+struct entry {
+  uint64_t epoch, id;
+};
+
+struct broker_model {
+  bool alive, dead, unfit;
+  uint64_t life;
+  uint8_t mode, master;
+  uint64_t epoch;          // led or followed
+  uint64_t position_epoch; // once attached in it
+  bool paused, sync;
+  struct broker_duty duty;
+  uint64_t term; // raised whenever it begins or ceases to lead: no connection outlives it
+  struct entry *log;
+  size_t length, durable, lead_from, acked_to;
+  bool attached; // as secondary
+  uint64_t connection, master_term;
+  int64_t stalled_since;
+  uint64_t peer_connection; // as master: whose confirmations count
+  size_t confirmed;
+  int64_t channel_at; // its word reaches the agent in order
+};
+
+struct link {
+  bool cut;
+  uint32_t loss, twice; // per 1000
+  int64_t delay_us, jitter_us;
+};
+
+struct sim {
+  uint64_t seed, random, order, events;
+  int64_t now;
+  struct happening heap[HEAP_MAX];
+  size_t heap_count;
+  struct cargo cargo[CARGO_MAX];
+  uint32_t free_cargo;
+  struct process process[VOTERS];
+  struct broker_model broker[NODES];
+  struct link link[VOTERS][VOTERS];
+  struct core_config config;
+  bool chaos, forced, calm;
+  uint32_t kinds; // of chaos in this run
+  int64_t chaos_every_us;
+  uint32_t odds; // one action in so many is cut short by a crash, or followed by a pause
+  uint64_t sessions, connections, ids;
+  bool *acked; // by id
+  uint64_t acked_count;
+  uint64_t reign_max;
+  uint8_t reign_owner;
+  bool led[REIGNS_MAX]; // by epoch
+  uint64_t elections, acks, faults;
+  int64_t heal_max, failover_max, pair_max;
+  const char *broken; // the promise, NULL: none
+  char detail[200];
+  bool trace;
+};
+
+extern struct sim sim;
+
+// ---- main.c: random, queue, violations ----
+uint64_t draw(void);
+uint64_t below(uint64_t n);
+bool chance(uint32_t one_in);
+int64_t between(int64_t low, int64_t high);
+void schedule(int64_t at, enum what what, unsigned who, uint64_t life, uint32_t cargo, uint64_t number);
+uint32_t cargo_new(void); // UINT32_MAX: too much is under way
+void cargo_free(uint32_t);
+void broken(const char *promise, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// ---- process.c ----
+struct instant local_now(unsigned who);
+void set_rate(unsigned who, int64_t rate_ppm);
+void process_start(unsigned who);
+void process_crash(unsigned who, bool machine);
+void process_post(unsigned who, const struct event *);
+void process_run(unsigned who);
+void process_beat(unsigned who, uint32_t cargo);
+bool fence_open(unsigned who);
+
+// ---- brokers.c ----
+void broker_duty(unsigned node, const struct broker_duty *);
+void broker_reach(unsigned node, uint64_t serial);
+void broker_copy(unsigned node);
+void broker_confirm(unsigned node, uint64_t connection, uint32_t count);
+void broker_write(unsigned node);
+void broker_report(unsigned node);
+void broker_die(unsigned node);
+void broker_restart(unsigned node);
+void broker_unhold(unsigned node);
+void broker_hold_at_start(unsigned node);
+
+// ---- chaos.c ----
+void chaos_next(void);
+void heal(void);
+
+// ---- promises.c ----
+void check_promises(unsigned who);
+void check_elected(unsigned node, uint64_t reign); // decided
+void check_shown(unsigned node);                   // first shown to anybody
+void check_data(unsigned node);
+void check_prefix(unsigned secondary, unsigned master);
+
+#endif

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives one kernel fence by hand: commands on stdin, an answer on stdout for each.
+//   arm MS (from now; "never")   close   check   state   bench N   remove   leave
+// usage: fence_probe CLUSTER LEASE_MS KERNEL [vip=ADDRESS] [peer=ADDRESS] [port=PORT] ...
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/fence.h"
+#include "common/base/clock.h"
+
+static struct fence_settings settings = {.mechanism = "auto"};
+static struct fence *fence;
+
+static int parse_address(const char *text, int *family, unsigned char *bytes) {
+  *family = strchr(text, ':') ? AF_INET6 : AF_INET;
+  return inet_pton(*family, text, bytes) == 1 ? 0 : -EINVAL;
+}
+
+static int option(const char *text) {
+  if (strncmp(text, "port=", 5) == 0) {
+    settings.port[settings.port_count++] = (uint16_t)atoi(text + 5);
+    return 0;
+  }
+  if (strncmp(text, "vip=", 4) == 0) {
+    size_t i = settings.address_count++;
+    return parse_address(text + 4, &settings.address[i].family, settings.address[i].bytes);
+  }
+  size_t i = settings.peer_count++;
+  return strncmp(text, "peer=", 5) == 0
+             ? parse_address(text + 5, &settings.peer[i].family, settings.peer[i].bytes)
+             : -EINVAL;
+}
+
+static int compare(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static int64_t monotonic_ns(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+// Median and 99th percentile of n arms, and of n pairs of a close after an arm.
+static void bench(size_t n) {
+  int64_t *arm = calloc(n, sizeof(*arm)), *off = calloc(n, sizeof(*off));
+  if (!arm || !off)
+    exit(1);
+  for (int both = 0; both < 2; both++)
+    for (size_t i = 0; i < n; i++) {
+      int64_t t = monotonic_ns();
+      fence_arm(fence, instant_in_ms(settings.lease_ms - 1));
+      arm[i] = both ? arm[i] : monotonic_ns() - t;
+      t = monotonic_ns();
+      if (both)
+        fence_close(fence);
+      off[i] = monotonic_ns() - t;
+    }
+  qsort(arm, n, sizeof(*arm), compare);
+  qsort(off, n, sizeof(*off), compare);
+  printf("arm %" PRId64 " %" PRId64 " close %" PRId64 " %" PRId64 "\n", arm[n / 2], arm[n * 99 / 100],
+         off[n / 2], off[n * 99 / 100]);
+  free(arm);
+  free(off);
+}
+
+static int run(const char *line) {
+  if (strcmp(line, "arm never") == 0)
+    return fence_arm(fence, INSTANT_NEVER);
+  if (strncmp(line, "arm ", 4) == 0)
+    return fence_arm(fence, instant_in_ms(atol(line + 4)));
+  if (strcmp(line, "close") == 0)
+    return fence_close(fence);
+  if (strcmp(line, "check") == 0)
+    return fence_check(fence);
+  return strcmp(line, "state") == 0 ? 0 : -EINVAL;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 4)
+    return 2;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  settings.cluster = argv[1];
+  settings.lease_ms = (uint32_t)atoi(argv[2]);
+  settings.kernel = argv[3];
+  for (int i = 4; i < argc; i++)
+    if (option(argv[i]) < 0)
+      return 2;
+  const char *error = "";
+  int rc = fence_open(&fence, &settings, &error);
+  if (rc < 0) {
+    printf("error %d %s\n", rc, error);
+    return 1;
+  }
+  printf("open %s %d %s\n", fence_mechanism(fence), fence_enforced(fence), fence_state(fence));
+  char line[128];
+  while (fgets(line, sizeof(line), stdin)) {
+    line[strcspn(line, "\n")] = '\0';
+    if (strcmp(line, "remove") == 0 || strcmp(line, "leave") == 0)
+      break;
+    if (strncmp(line, "bench ", 6) == 0) {
+      bench((size_t)atol(line + 6));
+      continue;
+    }
+    struct instant before = clock_now();
+    rc = run(line);
+    printf("%d %s %" PRId64 " %" PRId64 "\n", rc, fence_state(fence), before.us, clock_now().us);
+  }
+  fence_free(fence, strcmp(line, "remove") == 0);
+  return 0;
+}

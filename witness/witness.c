@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "witness/witness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/log.h"
+
+#define ERROR_SIZE 512
+
+// ---- configurations ----
+
+static int add_file(struct witness *w, const char *path) {
+  struct witnessed *one = calloc(1, sizeof *one);
+  struct conf_errors *errors = calloc(1, sizeof *errors);
+  struct witnessed **more = realloc(w->at, (w->count + 1) * sizeof(struct witnessed *));
+  w->at = more != NULL ? more : w->at;
+  int rc = one == NULL || errors == NULL || more == NULL ? -ENOMEM : cluster_load(&one->conf, path, errors);
+  if (rc != 0 && errors != NULL)
+    cluster_print_errors(stderr, errors);
+  free(errors);
+  for (size_t i = 0; rc == 0 && i < w->count; i++) {
+    if (strcmp(w->at[i]->conf.name, one->conf.name) != 0)
+      continue;
+    fprintf(stderr, "%s:1: cluster \"%s\" has a configuration already; allowed: one file a cluster\n", path,
+            one->conf.name);
+    cluster_free(&one->conf);
+    rc = -EINVAL;
+  }
+  if (rc != 0) {
+    free(one);
+    return rc;
+  }
+  one->witness = w;
+  w->at[w->count++] = one;
+  return 0;
+}
+
+static int is_configuration(const struct dirent *entry) {
+  size_t length = strlen(entry->d_name);
+  return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
+}
+
+static int add_directory(struct witness *w, const char *directory) {
+  struct dirent **entries;
+  char path[1024];
+  int rc = 0, count = scandir(directory, &entries, is_configuration, alphasort);
+  if (count < 0)
+    return -errno;
+  for (int i = 0; i < count; i++) {
+    snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name);
+    int one = add_file(w, path); /* all errors are told, not the first alone */
+    rc = rc != 0 ? rc : one;
+    free(entries[i]);
+  }
+  free(entries);
+  return rc;
+}
+
+static int add_all(struct witness *w, const struct witness_options *options) {
+  int rc = 0;
+  for (size_t i = 0; i < options->file_count; i++) {
+    struct stat at;
+    bool directory = stat(options->file[i], &at) == 0 && S_ISDIR(at.st_mode);
+    int one = directory ? add_directory(w, options->file[i]) : add_file(w, options->file[i]);
+    rc = rc != 0 ? rc : one;
+  }
+  return rc;
+}
+
+static void forget_all(struct witness *w) {
+  for (size_t i = 0; i < w->count; i++) {
+    runner_close(w->at[i]->runner);
+    cluster_free(&w->at[i]->conf);
+    free(w->at[i]);
+  }
+  free(w->at);
+}
+
+int witness_check(const struct witness_options *options) {
+  struct witness w = {0};
+  int rc = add_all(&w, options);
+  forget_all(&w);
+  return rc == 0 ? 0 : 2;
+}
+
+// ---- at work ----
+
+static void answer_form(struct witnessed *one, const struct fact *fact) {
+  uint64_t connection = one->waits;
+  if (connection == 0 || fact->order != ORDER_FORM ||
+      (fact->type != FACT_REFUSED && fact->type != FACT_COMPLETED))
+    return;
+  one->waits = 0;
+  if (fact->type == FACT_REFUSED) {
+    control_refuse(one->witness->control, connection, CONTROL_REFUSED, reason_text(fact->why));
+    return;
+  }
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put_text(reply, "text", "formed");
+  control_reply(one->witness->control, connection, reply);
+  json_free(reply);
+}
+
+static void perform(void *arg, const struct action *action) {
+  struct witnessed *one = arg;
+  char text[320];
+  if (action->type != ACTION_TELL)
+    return; /* a witness has no address, fence or broker */
+  log_notice("%s: %s", one->conf.name,
+             runner_sentence(&one->conf, VOTER_W, &action->fact, text, sizeof text));
+  answer_form(one, &action->fact);
+}
+
+static void stepped(void *arg) {
+  (void)arg;
+}
+
+static struct witnessed *find(struct witness *w, const char *name) {
+  for (size_t i = 0; i < w->count; i++)
+    if (strcmp(w->at[i]->conf.name, name) == 0 || (name[0] == 0 && w->count == 1))
+      return w->at[i];
+  return NULL;
+}
+
+static void form(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = find(w, json_get_text(request, "cluster", ""));
+  int node = one != NULL ? cluster_voter_find(&one->conf, json_get_text(request, "data", "")) : NOBODY;
+  int64_t above = json_get_int(request, "above", 0);
+  if (one == NULL || node >= NODES || above < 0) {
+    control_refuse(w->control, connection, CONTROL_USAGE,
+                   "form needs a node's name, and here, with several clusters, is given to a node's agent");
+    return;
+  }
+  one->waits = connection;
+  struct event event = {.type = EVENT_ORDER};
+  event.order = (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above};
+  runner_event(one->runner, event);
+}
+
+static void on_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
+  struct witness *w = arg;
+  const char *command = json_get_text(request, "command", "");
+  if (strcmp(command, "status") == 0) {
+    struct json *reply = json_new_object();
+    json_put_bool(reply, "ok", true);
+    json_put(reply, "status", witness_status(w));
+    control_reply(w->control, connection, reply);
+    json_free(reply);
+  } else if (strcmp(command, "form") != 0) {
+    control_refuse(w->control, connection, CONTROL_REFUSED,
+                   "the witness never leads: give this order to an agent");
+  } else if (!may_change) {
+    control_refuse(
+        w->control, connection, CONTROL_REFUSED,
+        "not allowed: this takes root, the witness' own user, or membership of the group tanist-admin");
+  } else {
+    form(w, connection, request);
+  }
+}
+
+static void on_signal(void *arg, int signo) {
+  struct witness *w = arg;
+  log_notice("%s: stopping", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+  loop_stop(w->loop);
+}
+
+static int open_clusters(struct witness *w, const struct witness_options *options) {
+  struct runner_shared shared = {.loop = w->loop,
+                                 .net = w->net,
+                                 .crypto = w->crypto,
+                                 .state_directory = options->state_directory,
+                                 .trace = options->trace};
+  char error[ERROR_SIZE], trace[1024];
+  for (size_t i = 0; i < w->count; i++) {
+    struct witnessed *one = w->at[i];
+    if (options->trace != NULL && w->count > 1) { /* a trace is one core's */
+      snprintf(trace, sizeof trace, "%s.%s", options->trace, one->conf.name);
+      shared.trace = trace;
+    }
+    struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
+    int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
+    if (rc != 0) {
+      log_error("%s: %s", one->conf.name, error);
+      return rc;
+    }
+  }
+  return 0;
+}
+
+static int open_control(struct witness *w, const char *directory) {
+  char path[512];
+  struct control_handler handler = {.arg = w, .request = on_request};
+  snprintf(path, sizeof path, "%s/witness.sock", directory);
+  int rc = control_listen(&w->control, w->loop, path, &handler);
+  if (rc != 0)
+    log_error("%s: %s", path, rc == -EADDRINUSE ? "another witness answers there" : strerror(-rc));
+  return rc;
+}
+
+static int serve(struct witness *w, const struct witness_options *options) {
+  w->loop = loop_new();
+  w->net = w->loop != NULL ? net_new(w->loop) : NULL;
+  w->crypto = crypto_new();
+  if (w->net == NULL || w->crypto == NULL) {
+    log_error("no memory, or OpenSSL lacks X25519, HKDF or AES-256-GCM");
+    return -ENOMEM;
+  }
+  int rc = open_clusters(w, options);
+  rc = rc != 0 ? rc : open_control(w, options->run_directory);
+  struct loop_signal *term = loop_signal_new(w->loop, SIGTERM, on_signal, w);
+  struct loop_signal *interrupt = loop_signal_new(w->loop, SIGINT, on_signal, w);
+  if (rc != 0 || term == NULL || interrupt == NULL)
+    return rc != 0 ? rc : -ENOMEM;
+  for (size_t i = 0; i < w->count; i++)
+    runner_start(w->at[i]->runner);
+  log_notice("witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
+  return loop_run(w->loop);
+}
+
+int witness_run(const struct witness_options *options) {
+  struct witness w = {0};
+  int rc = add_all(&w, options);
+  if (rc != 0) {
+    forget_all(&w);
+    return 2;
+  }
+  rc = serve(&w, options);
+  control_close(w.control);
+  forget_all(&w);
+  crypto_free(w.crypto);
+  net_free(w.net);
+  loop_free(w.loop);
+  /* a key or an address that cannot be used is a mistake of the configuration's */
+  return rc == 0 ? 0 : rc == -EPERM || rc == -ENOENT || rc == -EBADMSG || rc == -EKEYREJECTED ? 2 : 1;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The witness: any number of clusters, one voter each, answering from its own record alone.
+#ifndef TANIST_WITNESS_WITNESS_H
+#define TANIST_WITNESS_WITNESS_H
+
+#include "common/base/control.h"
+#include "common/base/runner.h"
+
+#define WITNESS_FILES_MAX 64 // of -c on the command line
+
+struct witness_options {
+  const char *file[WITNESS_FILES_MAX]; // files, or directories of which every *.conf is taken
+  size_t file_count;
+  const char *run_directory, *state_directory;
+  const char *trace;
+};
+
+// One cluster served here.
+struct witnessed {
+  struct witness *witness;
+  struct cluster_conf conf;
+  struct runner *runner;
+  uint64_t waits; // the connection whose `form` is under way; 0: none
+};
+
+struct witness {
+  struct loop *loop;
+  struct net *net;
+  struct crypto *crypto;
+  struct control *control;
+  struct witnessed **at;
+  size_t count;
+};
+
+int witness_check(const struct witness_options *); // 0, or 2 with the errors on stderr
+int witness_run(const struct witness_options *);   // until SIGTERM: 0, 1 failed, 2 the configuration is wrong
+
+// witness_status.c
+struct json *witness_status(const struct witness *);
+
+#endif

@@ -12,8 +12,8 @@
 
 // ---- the tables ----
 
-#define COUNT(table) (sizeof table / sizeof table[0])
-#define TABLE(table) ((struct fields){table, COUNT(table)})
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+#define TABLE(table) ((struct fields){(table), COUNT(table)})
 
 #define AT(member) offsetof(struct beat, member)
 static const struct field beat_fields[] = {

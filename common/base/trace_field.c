@@ -71,28 +71,51 @@ static uint64_t number_at(enum field_kind kind, const void *at) {
   }
 }
 
-static void put_value(struct trace_text *text, const struct field *field, const void *object) {
+/* Values of several parts. */
+static void put_parts(struct trace_text *text, const struct field *field, const void *object) {
   const void *at = (const char *)object + field->offset;
   const void *second = (const char *)object + field->second;
+  if (field->kind == FIELD_POSITION) {
+    const struct position *position = at;
+    trace_put(text, "%" PRIu64 ":%" PRIu64, position->epoch, position->offset);
+  } else if (field->kind == FIELD_SEEN) {
+    const struct seen *seen = at;
+    trace_put(text, "%" PRIu64 "/", seen->epoch);
+    put_record(text, &seen->sync);
+  } else if (field->kind == FIELD_FROZEN) {
+    const struct frozen *frozen = at;
+    trace_put(text, "%" PRIu32 ":%s", frozen->serial, frozen->on ? "on" : "off");
+  } else if (field->kind == FIELD_LEADER) {
+    trace_put(text, "%s@%" PRIu64, voter_name(*(const uint8_t *)at), *(const uint64_t *)second);
+  } else {
+    trace_put(text, "%s>%s", voter_name(*(const uint8_t *)at), voter_name(*(const uint8_t *)second));
+  }
+}
+
+static void put_value(struct trace_text *text, const struct field *field, const void *object) {
+  const void *at = (const char *)object + field->offset;
   switch (field->kind) {
+  case FIELD_FREE:
+    if (*(const uint32_t *)at == FREE_NEVER) {
+      trace_put(text, "never");
+      return;
+    }
+    /* fall through */
   case FIELD_U8:
   case FIELD_U16:
   case FIELD_U32:
   case FIELD_U64:
     trace_put(text, "%" PRIu64, number_at(field->kind, at));
     return;
-  case FIELD_I64:
-    trace_put(text, "%" PRId64, *(const int64_t *)at);
+  case FIELD_SEQ:
+    trace_put(text, "#%" PRIu64, number_at(field->kind, at));
     return;
   case FIELD_HEX32:
   case FIELD_HEX64:
     trace_put(text, "%" PRIx64, number_at(field->kind, at));
     return;
-  case FIELD_FREE:
-    if (*(const uint32_t *)at == FREE_NEVER)
-      trace_put(text, "never");
-    else
-      trace_put(text, "%" PRIu32, *(const uint32_t *)at);
+  case FIELD_I64:
+    trace_put(text, "%" PRId64, *(const int64_t *)at);
     return;
   case FIELD_BOOL:
     trace_put(text, "%s", *(const bool *)at ? field->key : "");
@@ -103,35 +126,21 @@ static void put_value(struct trace_text *text, const struct field *field, const 
   case FIELD_REPLICATION:
     trace_put(text, "%s", replication_name(*(const uint8_t *)at));
     return;
-  case FIELD_POSITION:
-    trace_put(text, "%" PRIu64 ":%" PRIu64, ((const struct position *)at)->epoch,
-              ((const struct position *)at)->offset);
-    return;
-  case FIELD_RECORD:
-    put_record(text, at);
-    return;
-  case FIELD_SEEN:
-    trace_put(text, "%" PRIu64 "/", ((const struct seen *)at)->epoch);
-    put_record(text, &((const struct seen *)at)->sync);
-    return;
-  case FIELD_FROZEN:
-    trace_put(text, "%" PRIu32 ":%s", ((const struct frozen *)at)->serial,
-              ((const struct frozen *)at)->on ? "on" : "off");
-    return;
-  case FIELD_LEADER:
-    trace_put(text, "%s@%" PRIu64, voter_name(*(const uint8_t *)at), *(const uint64_t *)second);
-    return;
-  case FIELD_ROUTE:
-    trace_put(text, "%s>%s", voter_name(*(const uint8_t *)at), voter_name(*(const uint8_t *)second));
-    return;
-  case FIELD_SEQ:
-    trace_put(text, "#%" PRIu64, *(const uint64_t *)at);
-    return;
   case FIELD_ROLE:
     trace_put(text, "%s", role_name(*(const uint8_t *)at));
     return;
   case FIELD_FLAGS:
     put_flags(text, *(const uint8_t *)at);
+    return;
+  case FIELD_RECORD:
+    put_record(text, at);
+    return;
+  case FIELD_POSITION:
+  case FIELD_SEEN:
+  case FIELD_FROZEN:
+  case FIELD_LEADER:
+  case FIELD_ROUTE:
+    put_parts(text, field, object);
     return;
   }
 }

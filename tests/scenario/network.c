@@ -78,16 +78,26 @@ void network_take(struct world *w, size_t index) {
 /* Section 8: a beat for session 0 or a former one only tells a session to answer to; a peer's session is
    taken by a beat for one's own, and never goes back. Sessions are numbered in the order of the starts here.
  */
-static bool opened(struct machine *m, const struct datagram *d) {
-  unsigned from = d->beat.from;
-  if (d->session > m->knows[from])
-    m->knows[from] = d->session;
-  return d->for_session == m->session && d->session >= m->core.peer[from].session;
+static bool opened(const struct machine *m, const struct datagram *d) {
+  return d->for_session == m->session && d->session >= m->core.peer[d->beat.from].session;
+}
+
+/* It tells of a session not known before: a beat goes back at once, for that session. */
+static void note_hello(struct world *w, const struct datagram *d) {
+  struct machine *m = &w->machine[d->beat.to];
+  if (d->session <= m->knows[d->beat.from])
+    return;
+  m->knows[d->beat.from] = d->session;
+  struct event event = {.type = EVENT_HELLO, .hello = d->beat.from};
+  world_event(w, d->beat.to, &event);
 }
 
 static void receive(struct world *w, const struct datagram *d) {
   struct machine *m = &w->machine[d->beat.to];
-  if (!m->agent || !opened(m, d))
+  if (!m->agent)
+    return;
+  note_hello(w, d);
+  if (!opened(m, d))
     return;
   struct event event = {.type = EVENT_BEAT};
   event.beat.session = d->session;

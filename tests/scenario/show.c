@@ -64,7 +64,8 @@ static void show_arm(struct world *w, unsigned voter, struct instant until) {
 void show_action(struct world *w, unsigned voter, const struct action *action) {
   char line[TRACE_LINE_MAX];
   trace_action(line, sizeof line, world_local(w, voter), action);
-  if (w->verbose)
+  if (w->verbose || action->type == ACTION_BROKER || action->type == ACTION_ADDRESS_ADD ||
+      action->type == ACTION_ADDRESS_DROP || action->type == ACTION_FENCE_CLOSE)
     put_line(w, voter, line);
   else if (action->type == ACTION_PERSIST)
     show_persist(w, voter, &action->ballot);
@@ -72,8 +73,6 @@ void show_action(struct world *w, unsigned voter, const struct action *action) {
     show_arm(w, voter, action->until);
   else if (action->type == ACTION_TELL)
     put_line(w, voter, line + strlen("tell "));
-  else if (action->type != ACTION_SEND)
-    put_line(w, voter, line);
 }
 
 void show_event(struct world *w, unsigned voter, const struct event *event) {

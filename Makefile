@@ -93,8 +93,10 @@ pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and ke
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
 	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
-netns: all tools ## run all tests in network namespaces
+PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
+netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
 	python3 -B tests/netns/run.py
+	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 netns-short: all tools
 	python3 -B tests/netns/run.py --short
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'

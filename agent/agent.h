@@ -41,10 +41,10 @@ struct agent {
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
   bool stopping;
   struct instant renew_at; // when the addresses' lifetime is due again
-  uint32_t evict_serial; // the duty whose clients are being closed; 0: none
+  uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well
-  char address_trouble[160], fence_trouble[160];
+  char address_trouble[320], fence_trouble[160];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.

@@ -37,9 +37,8 @@ static void address_trouble(struct agent *a, const char *what, int rc) {
     a->address_trouble[0] = 0;
     return;
   }
-  snprintf(a->address_trouble, sizeof a->address_trouble,
-           "the virtual IPs could not be %s (%s): see `ip address`, and that the agent has CAP_NET_ADMIN",
-           what, strerror(-rc));
+  snprintf(a->address_trouble, sizeof a->address_trouble, "a virtual IP could not be %s: %s", what,
+           vip_trouble(a->vip));
   log_error("%s", a->address_trouble);
 }
 

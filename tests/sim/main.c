@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sim [SEED [RUNS]]: plays RUNS runs from SEED on; the first violation of each is shown with what led to it.
+// sim [SEED [RUNS [all]]]: plays RUNS runs from SEED on; shows what led to the first violations (all: every
+// line).
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -328,7 +329,7 @@ static void show(uint64_t seed) {
 
 int main(int argc, char **argv) {
   uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-  uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 60;
+  uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1500;
   lines_wanted = argc > 3 ? 0 : LINES;
   uint64_t passed = 0, failed = 0, events = 0, elections = 0, acks = 0, faults = 0;
   int64_t virtual = 0, heal_max = 0, pair_max = 0, failover_max = 0;

@@ -21,6 +21,7 @@ struct runner {
   struct ballot_store *store;
   struct endpoint *endpoint;
   struct loop_timer *timer;
+  struct instant armed; /* when the timer will fire */
   struct core core;
   struct actions actions;
   bool started, stepping;
@@ -87,6 +88,16 @@ static void step(struct runner *r, struct event *event) {
   perform(r);
 }
 
+/* A deadline that moved on is found when the timer fires: one call to the kernel a beat instead of one an
+ * event. */
+static void arm_timer(struct runner *r) {
+  struct instant deadline = core_deadline(&r->core);
+  if (deadline.us >= r->armed.us)
+    return;
+  r->armed = deadline;
+  loop_timer_at(r->timer, deadline);
+}
+
 void runner_event(struct runner *r, struct event event) {
   assert(!r->stepping);
   if (!r->started)
@@ -99,7 +110,7 @@ void runner_event(struct runner *r, struct event event) {
   }
   r->later_count = 0;
   r->stepping = false;
-  loop_timer_at(r->timer, core_deadline(&r->core));
+  arm_timer(r);
   r->hands.stepped(r->hands.arg);
 }
 
@@ -112,6 +123,8 @@ void runner_later(struct runner *r, enum event_type type) {
 }
 
 static void on_timer(void *arg) {
+  struct runner *r = arg;
+  r->armed = INSTANT_NEVER;
   runner_event(arg, (struct event){.type = EVENT_TIMER});
 }
 
@@ -235,6 +248,7 @@ int runner_open(struct runner **out, const struct runner_shared *shared, const s
   if (r == NULL)
     return -ENOMEM;
   r->conf = conf;
+  r->armed = INSTANT_NEVER;
   r->hands = *hands;
   int rc = open_ballot(r, shared, self, error, size);
   if (rc == 0)

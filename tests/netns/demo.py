@@ -301,7 +301,7 @@ exec nsenter --target {child_of(unshare.pid)} --user --preserve-credentials --mo
     print(f'''
 It runs on. To look at it:
   {near} a tanist -s /run/tanist/a/orders.a.sock status
-  {near} b tanist -s /run/tanist/b/orders.b.sock events --follow
+  {near} b tanist -s /run/tanist/b/orders.b.sock --json status
   {near} a tanist -s /run/tanist/a/orders.a.sock switchover
   {near} c redis-cli -h {VIRTUAL_IP} INFO replication
   {near} a ip address

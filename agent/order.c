@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "common/base/clock.h"
+#include "common/base/explain_text.h"
 #include "common/base/log.h"
+#include "common/core/lease.h"
 
 static const char *other_name(const struct agent *a) {
   return a->conf.voter[1 - a->self].name;
@@ -85,6 +88,35 @@ static void status(struct agent *a, uint64_t connection) {
   json_free(reply);
 }
 
+/* The first check that is down, or still without a result: what makes the broker unfit. */
+static const char *health_trouble(const struct agent *a, char *buf, size_t size) {
+  const struct health_result *result = health_result(a->health);
+  buf[0] = 0;
+  for (size_t i = 0; i < a->conf.check_count && !result->healthy; i++) {
+    const struct health_status *check = &result->check[i];
+    if (check->state == HEALTH_UP)
+      continue;
+    snprintf(buf, size, "check %s %s since %lld s%s%s", a->conf.check[i].name,
+             check->state == HEALTH_DOWN ? "down" : "without a result",
+             (long long)(instant_us_between(check->since, clock_now()) / 1000000),
+             check->why[0] != 0 ? ": " : "", check->why);
+    if (check->state == HEALTH_DOWN)
+      break;
+  }
+  return buf;
+}
+
+static void explain_order(struct agent *a, uint64_t connection) {
+  char trouble[192];
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain",
+           explain_json(&a->conf, runner_core(a->runner), clock_now(),
+                        health_trouble(a, trouble, sizeof trouble)));
+  control_reply(a->control, connection, reply);
+  json_free(reply);
+}
+
 static void not_master(struct agent *a, uint64_t connection) {
   const struct promise *promise = &runner_core(a->runner)->voter.promise;
   char text[256];
@@ -142,10 +174,14 @@ void agent_request(void *arg, uint64_t connection, const struct json *request, b
     status(a, connection);
     return;
   }
+  if (strcmp(command, "explain") == 0) {
+    explain_order(a, connection);
+    return;
+  }
   bool is_switchover = strcmp(command, "switchover") == 0;
   if (!is_switchover && strcmp(command, "form") != 0)
     control_refuse(a->control, connection, CONTROL_USAGE,
-                   "unknown command; allowed: status, switchover, form");
+                   "unknown command; allowed: status, explain, switchover, form");
   else if (!may_change)
     control_refuse(
         a->control, connection, CONTROL_REFUSED,

@@ -147,10 +147,11 @@ static void form(struct witness *w, uint64_t connection, const struct json *requ
 static void on_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
   struct witness *w = arg;
   const char *command = json_get_text(request, "command", "");
-  if (strcmp(command, "status") == 0) {
+  bool explain = strcmp(command, "explain") == 0;
+  if (explain || strcmp(command, "status") == 0) {
     struct json *reply = json_new_object();
     json_put_bool(reply, "ok", true);
-    json_put(reply, "status", witness_status(w));
+    json_put(reply, command, explain ? witness_explain(w) : witness_status(w));
     control_reply(w->control, connection, reply);
     json_free(reply);
   } else if (strcmp(command, "form") != 0) {

@@ -56,6 +56,7 @@ struct machine {
 struct world {
   FILE *out;
   bool verbose, failed;
+  bool direct; // events and beats not through their text and back: the dialogues prove enough of that
   bool forced; // an operator gave his word (F1): what was acknowledged may be lost
   int64_t now; // true time, µs
   struct core_config config;

@@ -86,6 +86,15 @@ static void status(struct agent *a, uint64_t connection, const struct json *requ
   json_free(reply);
 }
 
+static void explain_why(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", agent_explain(a));
+  control_reply(a->control, connection, reply);
+  json_free(reply);
+}
+
 static void not_master(struct agent *a, uint64_t connection) {
   const struct promise *promise = &runner_core(a->runner)->voter.promise;
   char text[256];
@@ -144,6 +153,7 @@ static const struct {
   void (*run)(struct agent *, uint64_t connection, const struct json *request);
 } requests[] = {
     {"status", false, status},
+    {"explain", false, explain_why},
     {"switchover", true, switchover},
     {"form", true, form},
 };

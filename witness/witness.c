@@ -159,7 +159,8 @@ static void form(struct witness *w, uint64_t connection, const struct json *requ
   int node = cluster_voter_find(&one->conf, json_get_text(request, "data", ""));
   int64_t above = json_get_int(request, "above", 0);
   if (node >= NODES || above < 0)
-    control_refuse(w->control, connection, CONTROL_USAGE, "form needs the name of the node whose data counts");
+    control_refuse(w->control, connection, CONTROL_USAGE,
+                   "form needs the name of the node whose data counts");
   else
     start_order(one, connection,
                 (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
@@ -174,12 +175,22 @@ static void status(struct witness *w, uint64_t connection, const struct json *re
   json_free(reply);
 }
 
+static void explain_why(struct witness *w, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", witness_explain(w));
+  control_reply(w->control, connection, reply);
+  json_free(reply);
+}
+
 static const struct {
   const char *name;
   bool changes; // takes the right to change something
   void (*run)(struct witness *, uint64_t connection, const struct json *request);
 } requests[] = {
     {"status", false, status},
+    {"explain", false, explain_why},
     {"form", true, form},
 };
 

@@ -109,6 +109,7 @@ void show_action(struct world *, unsigned voter, const struct action *);
 void show_event(struct world *, unsigned voter, const struct event *);
 void show_state(struct world *);
 void show_queue(struct world *);
+void show_explain(struct world *, unsigned voter); // what this voter's agent says of both nodes
 
 // ---- command.c ----
 void command_run(struct world *, const char *line);

@@ -44,6 +44,7 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+TRACECHECK := $(B)/tests/trace/tracecheck
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -72,6 +73,8 @@ $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(TRACECHECK): $(call objects,$(wildcard tests/trace/*.c)) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(TOOLS): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
@@ -82,7 +85,7 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)

@@ -15,6 +15,7 @@
 #include "common/core/core.h"
 
 #define TRACE_LINE_MAX 1024 // holds every line with its final zero
+#define TRACE_CUT " (cut)"  // the end of a line that its writer was killed in, put there by the next one
 
 // All that, beside its events, decides what a core does.
 struct trace_start {

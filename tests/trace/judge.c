@@ -200,6 +200,18 @@ static void on_stepped(void *arg, const struct place *place, const struct core *
   j->steps++;
 }
 
+/* Its lease, if it has one, runs to its end; whether it still is sole owner is not known. */
+static void on_lost(void *arg, const struct place *place, const struct core *core) {
+  struct judge *j = arg;
+  struct view *view = &j->view[core->config.self];
+  led_until(j, core->config.self, view->sole ? view->last : INSTANT_NEVER);
+  view->leads = false;
+  view->pending = view->durable;
+  printf("%s:%lu: steps are missing: the disk was full? They are not judged, nor is what follows up to the "
+         "next start\n",
+         place->file, place->line);
+}
+
 // ---- merged ----
 
 static int by_time(const void *one, const void *other) {
@@ -257,7 +269,7 @@ struct judge *judge_new(bool one_clock) {
 }
 
 struct watcher judge_watcher(struct judge *j) {
-  return (struct watcher){j, on_started, on_stepped};
+  return (struct watcher){j, on_started, on_stepped, on_lost};
 }
 
 void judge_free(struct judge *j) {

@@ -103,6 +103,10 @@ static bool is_start(const char *line) {
   return strncmp(line, "start ", 6) == 0;
 }
 
+static bool is_lost(const char *line) {
+  return strncmp(line, TRACE_LOST " ", strlen(TRACE_LOST " ")) == 0;
+}
+
 static void take_event(struct replay *r) {
   struct event event;
   const char *error = "";
@@ -113,12 +117,21 @@ static void take_event(struct replay *r) {
     open_step(r, &event);
 }
 
+static void lose_steps(struct replay *r) {
+  close_step(r, true);
+  if (r->runs)
+    r->watcher->lost(r->watcher->arg, &r->place, &r->core);
+  r->runs = false;
+}
+
 static void take_line(struct replay *r) {
   if (is_start(r->line)) {
     close_step(r, true);
     begin_run(r);
   } else if (!r->started) {
     malformed(&r->place, "a trace begins with a line \"start self a …\", not with \"%.40s\"", r->line);
+  } else if (is_lost(r->line)) {
+    lose_steps(r);
   } else if (r->runs && strncmp(r->line, "  ", 2) == 0) {
     compare_action(r);
   } else if (r->runs) {
@@ -126,13 +139,13 @@ static void take_line(struct replay *r) {
   }
 }
 
-/* What a SIGKILL left of a line says nothing; only another run may follow it. */
+/* What a SIGKILL or a full disk left of a line says nothing; only another run, or a gap, may follow it. */
 static bool skip_cut(struct replay *r) {
   struct place cut = r->place;
   close_step(r, true);
   if (!next_line(r))
     return false;
-  if (!is_start(r->line))
+  if (!is_start(r->line) && !is_lost(r->line))
     malformed(&cut, "a line is cut off, and the run goes on behind it");
   return true;
 }

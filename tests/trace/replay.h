@@ -13,6 +13,8 @@ struct watcher {
   void (*started)(void *arg, const struct place *, const struct trace_start *);
   void (*stepped)(void *arg, const struct place *, const struct core *before, const struct event *,
                   const struct actions *, const struct core *after);
+  // Steps are missing from here on, up to the next start: what the core came to know in them cannot be known.
+  void (*lost)(void *arg, const struct place *, const struct core *);
 };
 
 // Plays all runs of a file, one behind the other. A run may end in the middle of a line or of a step, as a

@@ -64,5 +64,7 @@ void agent_order_late(void *agent); // the order's timer
 
 // status.c: the object that `tanist --json status` prints; the caller's to free.
 struct json *agent_status(const struct agent *);
+// explain.c: that of `tanist --json explain`.
+struct json *agent_explain(const struct agent *);
 
 #endif

@@ -77,10 +77,20 @@ static void start_order(struct agent *a, uint64_t connection, struct order order
   runner_event(a->runner, event);
 }
 
-static void status(struct agent *a, uint64_t connection) {
+static void status(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
   struct json *reply = json_new_object();
   json_put_bool(reply, "ok", true);
   json_put(reply, "status", agent_status(a));
+  control_reply(a->control, connection, reply);
+  json_free(reply);
+}
+
+static void explain_why(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", agent_explain(a));
   control_reply(a->control, connection, reply);
   json_free(reply);
 }
@@ -135,23 +145,40 @@ static void form(struct agent *a, uint64_t connection, const struct json *reques
                 (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
 }
 
+// ---- which request ----
+
+static const struct {
+  const char *name;
+  bool changes; // takes the right to change something
+  void (*run)(struct agent *, uint64_t connection, const struct json *request);
+} requests[] = {
+    {"status", false, status},
+    {"explain", false, explain_why},
+    {"switchover", true, switchover},
+    {"form", true, form},
+};
+
+static void unknown(struct agent *a, uint64_t connection) {
+  char text[256] = "unknown command; allowed:";
+  for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, "%s %s", i == 0 ? "" : ",", requests[i].name);
+  }
+  control_refuse(a->control, connection, CONTROL_USAGE, text);
+}
+
 void agent_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
   struct agent *a = arg;
   const char *command = json_get_text(request, "command", "");
-  if (strcmp(command, "status") == 0) {
-    status(a, connection);
-    return;
-  }
-  bool is_switchover = strcmp(command, "switchover") == 0;
-  if (!is_switchover && strcmp(command, "form") != 0)
-    control_refuse(a->control, connection, CONTROL_USAGE,
-                   "unknown command; allowed: status, switchover, form");
-  else if (!may_change)
+  size_t i = 0;
+  while (i < sizeof requests / sizeof requests[0] && strcmp(command, requests[i].name) != 0)
+    i++;
+  if (i == sizeof requests / sizeof requests[0])
+    unknown(a, connection);
+  else if (requests[i].changes && !may_change)
     control_refuse(
         a->control, connection, CONTROL_REFUSED,
         "not allowed: this takes root, the agent's own user, or membership of the group tanist-admin");
-  else if (is_switchover)
-    switchover(a, connection, request);
   else
-    form(a, connection, request);
+    requests[i].run(a, connection, request);
 }

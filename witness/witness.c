@@ -91,10 +91,10 @@ int witness_check(const struct witness_options *options) {
 
 // ---- at work ----
 
-static void answer_form(struct witnessed *one, const struct fact *fact) {
+static void answer(struct witnessed *one, const struct fact *fact) {
   uint64_t connection = one->waits;
-  if (connection == 0 || fact->order != ORDER_FORM ||
-      (fact->type != FACT_REFUSED && fact->type != FACT_COMPLETED))
+  bool ends = fact->type == FACT_REFUSED || fact->type == FACT_COMPLETED;
+  if (connection == 0 || !ends || fact->order != one->order)
     return;
   one->waits = 0;
   if (fact->type == FACT_REFUSED) {
@@ -103,7 +103,7 @@ static void answer_form(struct witnessed *one, const struct fact *fact) {
   }
   struct json *reply = json_new_object();
   json_put_bool(reply, "ok", true);
-  json_put_text(reply, "text", "formed");
+  json_put_text(reply, "text", "done");
   control_reply(one->witness->control, connection, reply);
   json_free(reply);
 }
@@ -115,7 +115,7 @@ static void perform(void *arg, const struct action *action) {
     return; /* a witness has no address, fence or broker */
   log_notice("%s: %s", one->conf.name,
              runner_sentence(&one->conf, VOTER_W, &action->fact, text, sizeof text));
-  answer_form(one, &action->fact);
+  answer(one, &action->fact);
 }
 
 static void stepped(void *arg) {
@@ -129,40 +129,86 @@ static struct witnessed *find(struct witness *w, const char *name) {
   return NULL;
 }
 
-static void form(struct witness *w, uint64_t connection, const struct json *request) {
+// The cluster that a request names; none is needed where there is one alone. NULL: refused, with the names.
+static struct witnessed *named(struct witness *w, uint64_t connection, const struct json *request) {
   struct witnessed *one = find(w, json_get_text(request, "cluster", ""));
-  int node = one != NULL ? cluster_voter_find(&one->conf, json_get_text(request, "data", "")) : NOBODY;
-  int64_t above = json_get_int(request, "above", 0);
-  if (one == NULL || node >= NODES || above < 0) {
-    control_refuse(w->control, connection, CONTROL_USAGE,
-                   "form needs a node's name, and here, with several clusters, is given to a node's agent");
-    return;
+  char text[512] = "which cluster? Name one with -c FILE or --cluster:";
+  for (size_t i = 0; one == NULL && i < w->count; i++) {
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, "%s %s", i == 0 ? "" : ",", w->at[i]->conf.name);
   }
-  one->waits = connection;
+  if (one == NULL)
+    control_refuse(w->control, connection, CONTROL_USAGE, text);
+  return one;
+}
+
+static void start_order(struct witnessed *one, uint64_t connection, struct order order) {
   struct event event = {.type = EVENT_ORDER};
-  event.order = (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above};
+  event.order = order;
+  one->waits = connection;
+  one->order = order.type;
+  log_notice("%s: order %s by uid %u", one->conf.name, order_name(order.type),
+             (unsigned)control_uid(one->witness->control, connection));
   runner_event(one->runner, event);
 }
+
+static void form(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one == NULL)
+    return;
+  int node = cluster_voter_find(&one->conf, json_get_text(request, "data", ""));
+  int64_t above = json_get_int(request, "above", 0);
+  if (node >= NODES || above < 0)
+    control_refuse(w->control, connection, CONTROL_USAGE,
+                   "form needs the name of the node whose data counts");
+  else
+    start_order(one, connection,
+                (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
+}
+
+static void status(struct witness *w, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "status", witness_status(w));
+  control_reply(w->control, connection, reply);
+  json_free(reply);
+}
+
+static void explain_why(struct witness *w, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", witness_explain(w));
+  control_reply(w->control, connection, reply);
+  json_free(reply);
+}
+
+static const struct {
+  const char *name;
+  bool changes; // takes the right to change something
+  void (*run)(struct witness *, uint64_t connection, const struct json *request);
+} requests[] = {
+    {"status", false, status},
+    {"explain", false, explain_why},
+    {"form", true, form},
+};
 
 static void on_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
   struct witness *w = arg;
   const char *command = json_get_text(request, "command", "");
-  if (strcmp(command, "status") == 0) {
-    struct json *reply = json_new_object();
-    json_put_bool(reply, "ok", true);
-    json_put(reply, "status", witness_status(w));
-    control_reply(w->control, connection, reply);
-    json_free(reply);
-  } else if (strcmp(command, "form") != 0) {
+  size_t i = 0;
+  while (i < sizeof requests / sizeof requests[0] && strcmp(command, requests[i].name) != 0)
+    i++;
+  if (i == sizeof requests / sizeof requests[0])
     control_refuse(w->control, connection, CONTROL_REFUSED,
                    "the witness never leads: give this order to an agent");
-  } else if (!may_change) {
+  else if (requests[i].changes && !may_change)
     control_refuse(
         w->control, connection, CONTROL_REFUSED,
         "not allowed: this takes root, the witness' own user, or membership of the group tanist-admin");
-  } else {
-    form(w, connection, request);
-  }
+  else
+    requests[i].run(w, connection, request);
 }
 
 static void on_signal(void *arg, int signo) {

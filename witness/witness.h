@@ -20,7 +20,8 @@ struct witnessed {
   struct witness *witness;
   struct cluster_conf conf;
   struct runner *runner;
-  uint64_t waits; // the connection whose `form` is under way; 0: none
+  uint64_t waits; // the connection whose order is under way; 0: none
+  uint8_t order;  // enum order_type of it
 };
 
 struct witness {
@@ -37,5 +38,6 @@ int witness_run(const struct witness_options *);   // until SIGTERM: 0, 1 failed
 
 // witness_status.c
 struct json *witness_status(const struct witness *);
+struct json *witness_explain(const struct witness *);
 
 #endif

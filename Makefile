@@ -45,6 +45,7 @@ SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 # The library: libc alone, with the two files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/crc.c)
+PAGE := $(B)/common/client/page.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
@@ -73,7 +74,7 @@ $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
-$(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(BASE) $(CORE)
+$(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
@@ -81,7 +82,7 @@ $(B)/tanist: $(CTL) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
-$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
+$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^

@@ -9,7 +9,7 @@
 #define MARGIN_MS                                                                                            \
   5000 // an agent that gives an order up says so: wait for its word longer than it waits itself
 
-static struct json *request_for(const char *command) {
+struct json *ctl_request(const char *command) {
   struct json *request = json_new_object();
   json_put_text(request, "command", command);
   return request;
@@ -20,7 +20,7 @@ int ctl_status(struct ctl *ctl, int argc, char **argv) {
   struct json *reply;
   int code = ctl_options(ctl, argc, argv, none, NULL);
   if (code == CTL_DONE)
-    code = ctl_ask(ctl, request_for("status"), STATUS_TIMEOUT_MS, &reply);
+    code = ctl_ask(ctl, ctl_request("status"), STATUS_TIMEOUT_MS, &reply);
   if (code != CTL_DONE)
     return code;
   const struct json *status = json_get(reply, "status");
@@ -34,8 +34,7 @@ int ctl_status(struct ctl *ctl, int argc, char **argv) {
   return code;
 }
 
-// Sends an order; its answer is a text for people.
-static int order(const struct ctl *ctl, struct json *request, int timeout_ms) {
+int ctl_order(const struct ctl *ctl, struct json *request, int timeout_ms) {
   struct json *reply;
   int code = ctl_ask(ctl, request, timeout_ms, &reply);
   if (code != CTL_DONE)
@@ -62,12 +61,12 @@ int ctl_switchover(struct ctl *ctl, int argc, char **argv) {
   if (to && !cluster_is_name(to))
     return ctl_usage(ctl, argv[0], "--to is \"%s\"; allowed: the name of a node", to);
   int timeout_ms = (int)(seconds * 1000 + 0.5);
-  struct json *request = request_for("switchover");
+  struct json *request = ctl_request("switchover");
   if (to)
     json_put_text(request, "to", to);
   json_put_int(request, "timeout_ms", timeout_ms);
   json_put_bool(request, "dry_run", dry_run);
-  return order(ctl, request, timeout_ms + MARGIN_MS);
+  return ctl_order(ctl, request, timeout_ms + MARGIN_MS);
 }
 
 int ctl_form(struct ctl *ctl, int argc, char **argv) {
@@ -84,8 +83,8 @@ int ctl_form(struct ctl *ctl, int argc, char **argv) {
   if (above && (!ctl_epoch(above, &epoch) || epoch > INT64_MAX))
     return ctl_usage(ctl, argv[0], "--above is \"%s\"; allowed: an epoch, 0 to %lld", above,
                      (long long)INT64_MAX);
-  struct json *request = request_for("form");
+  struct json *request = ctl_request("form");
   json_put_text(request, "data", data);
   json_put_uint(request, "above", epoch);
-  return order(ctl, request, SWITCHOVER_S * 1000);
+  return ctl_order(ctl, request, SWITCHOVER_S * 1000);
 }

@@ -72,5 +72,7 @@ void agent_force(struct agent *, uint64_t connection, const struct json *request
 
 // status.c: the object that `tanist --json status` prints; the caller's to free.
 struct json *agent_status(const struct agent *);
+// explain.c: that of `tanist --json explain`.
+struct json *agent_explain(const struct agent *);
 
 #endif

@@ -40,7 +40,7 @@ struct ctl_command {
   const char *help;      // what it does, in a line
 };
 
-ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter,
+ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter, ctl_explain,
     ctl_force_master, ctl_freeze, ctl_thaw;
 
 // The whole program but for exit().
@@ -103,6 +103,9 @@ void ctl_print_text(const struct ctl *, const char *key, const char *text); // {
 void ctl_print_findings(const struct ctl *, const struct conf_errors *);    // {"ok":false,"findings":[…]}
 void ctl_print_budget(const struct ctl *, const struct cluster_conf *, int64_t round_trip_us,
                       int64_t disk_sync_us);
+
+// A request of one word, {"command": …}; the caller's.
+struct json *ctl_request(const char *command);
 
 // The screen of `status`: at most 80 columns. Texts of the agent are shown without control characters.
 void ctl_render_status(FILE *, const struct json *status);

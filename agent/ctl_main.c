@@ -14,6 +14,7 @@ static const struct ctl_command commands[] = {
     {"status", ctl_status, "", "who is master, and how all is"},
     {"switchover", ctl_switchover, "[--to NODE] [--timeout S] [--dry-run]",
      "hand over to the other node without losing a message, or be told why not"},
+    {"explain", ctl_explain, "", "why it is so: for each node, may it lead now, and what says no"},
     {"check", ctl_check, "FILE [--round-trip MS] [--disk-sync MS]",
      "check a configuration and print its timing budget"},
     {"keygen", ctl_keygen, "[--cluster C] [--name N] [--directory D]",

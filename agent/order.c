@@ -108,6 +108,15 @@ static void status(struct agent *a, uint64_t connection, const struct json *requ
   json_free(reply);
 }
 
+static void explain_why(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", agent_explain(a));
+  control_reply(a->control, connection, reply);
+  json_free(reply);
+}
+
 static void not_master(struct agent *a, uint64_t connection) {
   const struct promise *promise = &runner_core(a->runner)->voter.promise;
   char text[256];
@@ -175,8 +184,9 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct agent *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status},           {"switchover", true, switchover}, {"form", true, form},
-    {"force-master", true, agent_force}, {"freeze", true, freeze},         {"thaw", true, thaw},
+    {"status", false, status}, {"explain", false, explain_why},     {"switchover", true, switchover},
+    {"form", true, form},      {"force-master", true, agent_force}, {"freeze", true, freeze},
+    {"thaw", true, thaw},
 };
 
 static void unknown(struct agent *a, uint64_t connection) {

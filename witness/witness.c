@@ -200,12 +200,22 @@ static void status(struct witness *w, uint64_t connection, const struct json *re
   json_free(reply);
 }
 
+static void explain_why(struct witness *w, uint64_t connection, const struct json *request) {
+  (void)request;
+  struct json *reply = json_new_object();
+  json_put_bool(reply, "ok", true);
+  json_put(reply, "explain", witness_explain(w));
+  control_reply(w->control, connection, reply);
+  json_free(reply);
+}
+
 static const struct {
   const char *name;
   bool changes; // takes the right to change something
   void (*run)(struct witness *, uint64_t connection, const struct json *request);
 } requests[] = {
     {"status", false, status},
+    {"explain", false, explain_why},
     {"form", true, form},
     {"freeze", true, freeze},
     {"thaw", true, thaw},

@@ -41,5 +41,6 @@ int witness_run(const struct witness_options *);   // until SIGTERM: 0, 1 failed
 
 // witness_status.c
 struct json *witness_status(const struct witness *);
+struct json *witness_explain(const struct witness *);
 
 #endif

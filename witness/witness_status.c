@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/explain_text.h"
 #include "witness/witness.h"
 
 static struct json *record(const struct witnessed *w) {
@@ -110,4 +111,14 @@ struct json *witness_status(const struct witness *witness) {
     json_add(clusters, cluster(witness->at[i]));
   json_put(status, "clusters", clusters);
   return status;
+}
+
+struct json *witness_explain(const struct witness *witness) {
+  struct json *out = json_new_object(), *clusters = json_new_array();
+  for (size_t i = 0; i < witness->count; i++) {
+    const struct witnessed *w = witness->at[i];
+    json_add(clusters, explain_json(&w->conf, runner_core(w->runner), clock_now(), NULL));
+  }
+  json_put(out, "clusters", clusters);
+  return out;
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "common/core/hurdle.h"
 #include "common/core/types.h"
 
 #define NAME(name, text) text,
-#define NAMES_OF(function, LIST)                                                                             \
+#define NAMES_BY(function, LIST, PICK)                                                                       \
   const char *function(unsigned number) {                                                                    \
-    static const char *const names[] = {LIST(NAME)};                                                         \
+    static const char *const names[] = {LIST(PICK)};                                                         \
     return number < sizeof names / sizeof names[0] ? names[number] : "?";                                    \
   }
+#define NAMES_OF(function, LIST) NAMES_BY(function, LIST, NAME)
 
 NAMES_OF(role_name, ROLES)
 NAMES_OF(replication_name, REPLICATIONS)
@@ -21,3 +23,10 @@ const char *voter_name(unsigned voter) {
   static const char *const names[] = {"a", "b", "w", "-"};
   return voter < sizeof names / sizeof names[0] ? names[voter] : "?";
 }
+
+#define HURDLE_TEXT(name, text, rule, change) text,
+#define HURDLE_RULE(name, text, rule, change) rule,
+#define HURDLE_CHANGE(name, text, rule, change) change,
+NAMES_BY(hurdle_name, HURDLES, HURDLE_TEXT)
+NAMES_BY(hurdle_rule, HURDLES, HURDLE_RULE)
+NAMES_BY(hurdle_change, HURDLES, HURDLE_CHANGE)

@@ -4,6 +4,7 @@
 
 #include "common/core/lease.h"
 #include "common/core/record.h"
+#include "common/core/standing.h"
 #include "common/core/step.h"
 
 // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016
@@ -15,24 +16,8 @@ static uint32_t draw(struct core *core, uint32_t below) {
   return (uint32_t)((core->random * 0x2545f4914f6cdd1du) >> 33) % below;
 }
 
-/* A freeze keeps who leads: the last reign's own node may still stand (L2). */
-static bool frozen_out(const struct core *core) {
-  if (!core->voter.ballot.frozen.on)
-    return false;
-  uint64_t last = core_record(core)->epoch;
-  last = core->reign > last ? core->reign : last;
-  uint64_t theirs = core->peer[other_node(core)].beat.reign;
-  last = theirs > last ? theirs : last;
-  return epoch_owner(last) != core->config.self;
-}
-
 static bool fit(const struct core *core) {
-  return core->broker.health > 0 && !core->broker.dead && !core->voter.ballot.blank && !core->retired &&
-         !record_excludes(core_record(core), core->config.self);
-}
-
-bool fit_to_lead(const struct core *core) {
-  return fit(core) && !frozen_out(core);
+  return standing_fit(core, core->config.self) == HURDLE_NONE;
 }
 
 void claim_next_epoch(struct step *s) {
@@ -142,45 +127,14 @@ static bool leader_heard(const struct core *core) {
          instant_before(core->now, missed_at(core, promise->leader));
 }
 
-static bool somebody_free(const struct core *core) {
-  for (unsigned i = 0; i < VOTERS; i++) {
-    const struct peer *peer = &core->peer[i];
-    bool answered = i != core->config.self && peer->session != 0 && lately(core, peer->reached, 2);
-    if (answered && peer->beat.free_ms == 0 && !core_blank_peer(core, i))
-      return true;
-  }
-  return false;
-}
-
-/* L2: where both could stand, the one behind waits a beat longer, or the one that is not preferred. */
-static bool waits_for_other(const struct core *core) {
-  unsigned other = other_node(core);
-  const struct peer *peer = &core->peer[other];
-  const struct beat *beat = &peer->beat;
-  bool could_stand = peer->session != 0 && lately(core, peer->heard, 2) && beat->role != ROLE_MASTER &&
-                     beat->health > 0 && !core_blank_peer(core, other) &&
-                     !record_excludes(core_record(core), other);
-  if (!could_stand)
-    return false;
-  const struct position *mine = &core->broker.position, *theirs = &beat->position;
-  if (sync_replicates(core) && mine->epoch != theirs->epoch)
-    return mine->epoch < theirs->epoch;
-  if (sync_replicates(core) && mine->offset != theirs->offset)
-    return mine->offset < theirs->offset;
-  return core->config.preferred != core->config.self;
-}
-
 static void suspect_timer(struct step *s) {
   struct core *core = s->core;
-  bool ready = fit_to_lead(core) && !voter_promised(&core->voter, s->now) &&
-               !voter_silent(&core->voter, s->now) && !instant_before(s->now, core->stand_after) &&
-               somebody_free(core);
-  if (!ready) {
+  if (standing_hurdle(core) != HURDLE_NONE) {
     core->ready_since = INSTANT_NEVER;
     return;
   }
   core->ready_since = instant_earlier(core->ready_since, s->now);
-  int64_t wait_ms = waits_for_other(core) ? core->config.beat_ms : 0;
+  int64_t wait_ms = standing_waits(core) ? core->config.beat_ms : 0;
   if (!instant_before(s->now, instant_plus_ms(core->ready_since, wait_ms)))
     stand(s, CAUSE_STAND); /* L2 */
 }

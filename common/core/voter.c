@@ -83,17 +83,26 @@ bool voter_accept(struct voter *v, const struct beat *beat, struct instant now, 
   return true;
 }
 
-static bool may_vote(const struct voter *v, unsigned node, struct instant now, bool leading) {
-  bool to_it = v->promise.leader == node && voter_promised(v, now);
-  return !leading && !v->ballot.blank && !record_excludes(&v->ballot.sync, node) &&
-         (to_it || (!voter_promised(v, now) && !voter_silent(v, now)));
+enum hurdle_type voter_hurdle(const struct voter *v, unsigned node, const struct record *newest,
+                              struct instant now, bool leading) {
+  if (leading)
+    return HURDLE_LEADING;
+  if (v->ballot.blank)
+    return HURDLE_VOTER_BLANK;
+  if (record_excludes(newest, node) || record_excludes(&v->ballot.sync, node))
+    return HURDLE_EXCLUDED;
+  if (v->promise.leader == node && voter_promised(v, now))
+    return HURDLE_NONE;
+  if (voter_promised(v, now))
+    return HURDLE_PROMISED;
+  return voter_silent(v, now) ? HURDLE_SILENT : HURDLE_NONE;
 }
 
 bool voter_vote(struct voter *v, const struct beat *beat, uint64_t epoch, struct instant now, bool leading) {
   const struct record *newest = record_newer(&beat->sync, &v->ballot.sync) ? &beat->sync : &v->ballot.sync;
   if (epoch < v->ballot.epoch || epoch_owner(epoch) != beat->from || epoch < v->ballot.sync.epoch)
     return false;
-  if (record_excludes(newest, beat->from) || !may_vote(v, beat->from, now, leading))
+  if (voter_hurdle(v, beat->from, newest, now, leading) != HURDLE_NONE)
     return false;
   set_epoch(v, epoch);
   promise(v, beat, epoch, now);
@@ -106,10 +115,11 @@ void voter_release(struct voter *v, const struct beat *beat, struct instant now)
 }
 
 uint32_t voter_free_ms(const struct voter *v, unsigned node, struct instant now, bool leading) {
-  if (leading || v->ballot.blank || record_excludes(&v->ballot.sync, node))
-    return FREE_NEVER;
-  if (may_vote(v, node, now, leading))
+  enum hurdle_type hurdle = voter_hurdle(v, node, &v->ballot.sync, now, leading);
+  if (hurdle == HURDLE_NONE)
     return 0;
+  if (hurdle != HURDLE_PROMISED && hurdle != HURDLE_SILENT)
+    return FREE_NEVER;
   struct instant promise_over = v->promise.leader == node ? INSTANT_PAST : v->promise.until;
   return ms_until(now, instant_later(promise_over, v->silence_until));
 }

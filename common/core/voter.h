@@ -3,6 +3,7 @@
 #ifndef TANIST_CORE_VOTER_H
 #define TANIST_CORE_VOTER_H
 
+#include "common/core/hurdle.h"
 #include "common/core/types.h"
 
 // Before `until`, vote for nobody but `leader`. Forgotten in a crash: V4.
@@ -38,6 +39,10 @@ void voter_init(struct voter *, unsigned self, const struct ballot *, struct ins
 // V1 for a beat with role MASTER. True: accepted, promised. `next_seq` is the number of the next beat to be
 // sent.
 bool voter_accept(struct voter *, const struct beat *, struct instant now, uint64_t next_seq);
+// V2 but for the epochs: why this voter would not vote for `node`, `newest` being the newer of both sync
+// records; HURDLE_NONE: it would. `leading` as below.
+enum hurdle_type voter_hurdle(const struct voter *, unsigned node, const struct record *newest,
+                              struct instant now, bool leading);
 // V2 for a beat that asks for `epoch`. `leading`: this voter is itself a master with a valid lease or sole
 // ownership.
 bool voter_vote(struct voter *, const struct beat *, uint64_t epoch, struct instant now, bool leading);

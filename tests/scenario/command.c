@@ -343,6 +343,11 @@ static void do_state(struct world *w, const struct words *words) {
   (void)words;
   show_state(w);
 }
+static void do_explain(struct world *w, const struct words *words) {
+  for (unsigned v = 0; v < VOTERS; v++)
+    if (words->count == 1 || voter_of(w, word(words, 1)) == v)
+      show_explain(w, v);
+}
 static void do_verbose(struct world *w, const struct words *words) {
   w->verbose = switch_of(w, word(words, 1));
 }
@@ -351,14 +356,15 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},     {"clock", do_clock},     {"cluster", do_cluster}, {"cont", do_cont},
-    {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},     {"deliver", do_deliver},
-    {"disk", do_disk},         {"double", do_double},   {"drop", do_drop},       {"fence-lost", do_fence},
-    {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},       {"hold", do_hold},
-    {"jumble", do_jumble},     {"kill", do_kill},       {"lose", do_lose},       {"order", do_order},
-    {"queue", do_queue},       {"replay", do_replay},   {"restore", do_restore}, {"run", do_run},
-    {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},     {"stop", do_stop},
-    {"unhold", do_unhold},     {"verbose", do_verbose}, {"wipe", do_wipe},       {"write", do_write},
+    {"broker", do_broker},    {"clock", do_clock},       {"cluster", do_cluster}, {"cont", do_cont},
+    {"crash", do_crash},      {"cut", do_cut},           {"delay", do_delay},     {"deliver", do_deliver},
+    {"disk", do_disk},        {"double", do_double},     {"drop", do_drop},       {"explain", do_explain},
+    {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},
+    {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},       {"lose", do_lose},
+    {"order", do_order},      {"queue", do_queue},       {"replay", do_replay},   {"restore", do_restore},
+    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},
+    {"stop", do_stop},        {"unhold", do_unhold},     {"verbose", do_verbose}, {"wipe", do_wipe},
+    {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

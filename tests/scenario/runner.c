@@ -3,11 +3,12 @@
 //
 // A file is read from above: lines with '#' and empty ones are for people; lines up to `----` are commands;
 // the lines below it, up to an empty one, are the trace that is expected. With --rewrite the trace takes
-// their place.
+// their place. A file whose first line is a row of a table is one: table.h.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/scenario/table.h"
 #include "tests/scenario/world.h"
 
 #define LINE_MAX_BYTES 1024
@@ -133,6 +134,10 @@ int main(int argc, char **argv) {
   bool rewriting = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
   unsigned passed = 0, failed = 0;
   for (int i = rewriting ? 2 : 1; i < argc; i++) {
+    if (table_is(argv[i])) {
+      table_play(argv[i], rewriting, &passed, &failed);
+      continue;
+    }
     bool good = play_file(argv[i], rewriting);
     printf("%-6s %s\n", good ? "ok" : "FAILED", argv[i]);
     passed += good;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/explain_text.h"
 #include "common/base/trace.h"
 #include "common/core/lease.h"
 #include "common/core/record.h"
@@ -166,5 +167,16 @@ void show_queue(struct world *w) {
     struct action action = {.type = ACTION_SEND, .beat = w->queue[i].beat};
     trace_action(line, sizeof line, (struct instant){0}, &action);
     fprintf(w->out, "%zu: %s\n", i + 1, line + strlen("send "));
+  }
+}
+
+void show_explain(struct world *w, unsigned voter) {
+  static const char *const names[VOTERS] = {"a", "b", "w"};
+  const struct machine *m = &w->machine[voter];
+  for (unsigned node = 0; node < NODES && m->agent && !m->stopped; node++) {
+    struct hurdle h = explain(&m->core, node, world_local(w, voter));
+    char text[320];
+    fprintf(w->out, "%s  of %s: %s\n", names[voter], names[node],
+            explain_text(names, node, &h, text, sizeof text));
   }
 }

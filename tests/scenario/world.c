@@ -135,7 +135,8 @@ void world_event(struct world *w, unsigned voter, struct event *event) {
   struct machine *m = &w->machine[voter];
   struct actions list;
   event->now = world_local(w, voter);
-  through_trace(w, event);
+  if (!w->direct)
+    through_trace(w, event);
   show_event(w, voter, event);
   core_step(&m->core, event, &list);
   unsigned broken = core_check(&m->core);

@@ -56,6 +56,7 @@ struct machine {
 struct world {
   FILE *out;
   bool verbose, failed;
+  bool direct; // events and beats not through their text and back: the dialogues prove enough of that
   bool forced; // an operator gave his word (F1): what was acknowledged may be lost
   int64_t now; // true time, µs
   struct core_config config;
@@ -108,6 +109,7 @@ void show_action(struct world *, unsigned voter, const struct action *);
 void show_event(struct world *, unsigned voter, const struct event *);
 void show_state(struct world *);
 void show_queue(struct world *);
+void show_explain(struct world *, unsigned voter); // what this voter's agent says of both nodes
 
 // ---- command.c ----
 void command_run(struct world *, const char *line);

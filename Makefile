@@ -60,11 +60,12 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze check clean demo format help install netns netns-short pure scenario sim tidy tools unit
+.PHONY: all analyze bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
 	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -Wl,-soname,libtanist.so.0 -o $@ $^
+	@ln -sf $(@F) $@.0
 $(B)/libtanist.a: $(CLIENT)
 	ld -r -o $(B)/pic/libtanist.o $^
 	objcopy --localize-hidden $(B)/pic/libtanist.o
@@ -88,6 +89,8 @@ $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
+	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 $(TOOLS): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
@@ -105,6 +108,8 @@ scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: 
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)
+bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
+	@$<
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'

@@ -91,7 +91,9 @@ static void stop_if_released(struct agent *a) {
 static void on_stepped(void *arg) {
   struct agent *a = arg;
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
-  stop_if_released(arg);
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
+  a->order.who[0] = 0;
+  stop_if_released(a);
 }
 
 static void on_stop_timer(void *arg) {
@@ -217,6 +219,17 @@ static int open_health(struct agent *a) {
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
+static int open_marks(struct agent *a) {
+  const char *name = a->conf.voter[a->self].name;
+  int error;
+  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, &error);
+  if (a->marks != NULL && error != 0)
+    log_warning("%s/%s.%s.orders cannot be kept (%s): force-master is refused, and a restart forgets since "
+                "when the cluster is frozen",
+                a->conf.state_directory, a->conf.name, name, strerror(-error));
+  return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -277,6 +290,7 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
+  rc = rc != 0 ? rc : open_marks(a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   return rc != 0 ? rc : open_control(a);
@@ -294,6 +308,7 @@ static void close_all(struct agent *a) {
   broker_close(a->broker);
   health_close(a->health);
   runner_close(a->runner);
+  marks_close(a->marks);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);

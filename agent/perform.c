@@ -118,6 +118,8 @@ static enum log_level level_of(const struct fact *fact) {
   case FACT_BLANKED:
   case FACT_AMNESIAC:
   case FACT_TAKEN_BACK:
+  case FACT_FORCED:
+  case FACT_BOTH_FORCED:
     return LOG_WARNING;
   case FACT_COMMITTED:
   case FACT_RECORD:
@@ -128,6 +130,7 @@ static enum log_level level_of(const struct fact *fact) {
   case FACT_FORMED:
   case FACT_FROZEN:
   case FACT_THAWED:
+  case FACT_FORCE_OVER:
   case FACT_REFUSED:
   case FACT_ACCEPTED:
   case FACT_COMPLETED:
@@ -139,7 +142,7 @@ static enum log_level level_of(const struct fact *fact) {
 
 void agent_perform(void *arg, const struct action *action) {
   struct agent *a = arg;
-  char text[320];
+  char text[SENTENCE_MAX];
   switch (action->type) {
   case ACTION_ADDRESS_DROP:
     address_trouble(a, "removed", vip_drop(a->vip));

@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/seal.h"
 
 #define RETIRE_MS 10000 // what a clean stop gives a hand-over
 #define STOP_MS 12000   // and all of itself
@@ -89,6 +90,7 @@ static void stop_if_released(struct agent *a) {
 
 static void on_stepped(void *arg) {
   struct agent *a = arg;
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
   a->order.who[0] = 0;
   stop_if_released(a);
@@ -244,6 +246,21 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
   return rc != 0 ? fail("start", error, rc) : 0;
 }
 
+/* Before the runner: whoever reads a page of a former agent's is to learn that it leads no more. */
+static int open_state_page(struct agent *a) {
+  char state[256], report[256];
+  struct state_page_settings s = {
+      .state_path = cluster_run_path(&a->conf, a->self, "state", state, sizeof state),
+      .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
+      .self = a->self,
+      .cluster = seal_cluster_id(a->conf.name),
+      .alive_ms = 2 * a->conf.lease_ms};
+  for (unsigned i = 0; i < NODES; i++)
+    s.brokers[i] = a->conf.broker.peers[i];
+  int rc = state_page_open(&a->state_page, &s);
+  return rc != 0 ? fail(s.state_path, NULL, rc) : 0;
+}
+
 static int open_control(struct agent *a) {
   char path[256], error[ERROR_SIZE];
   struct control_handler handler = {.arg = a, .request = agent_request};
@@ -271,6 +288,7 @@ static int open_loop(struct agent *a) {
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : open_kernel(a);
+  rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_marks(a);
   rc = rc != 0 ? rc : open_health(a);
@@ -282,6 +300,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
   control_close(a->control);
+  state_page_close(a->state_page);
   if (a->vip != NULL)
     vip_drop(a->vip);
   if (a->fence != NULL)

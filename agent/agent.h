@@ -6,6 +6,7 @@
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/state_page.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
@@ -38,6 +39,7 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct state_page *state_page;
   struct marks *marks; // what people are told of orders
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt;

@@ -71,6 +71,7 @@ void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
   if (until.us == INSTANT_PAST.us)
     return;
   if (fence_check(a->fence) != 0) {
@@ -94,6 +95,7 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
   log_info("broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode), duty->paused ? ", paused" : "",
            duty->sync ? ", synchronous" : "", duty->evict ? ", without its clients" : "",
            (unsigned long long)duty->epoch);
+  state_page_duty(a->state_page, duty);
   if (!duty->evict) {
     broker_apply(a->broker, duty);
     return;
@@ -146,10 +148,12 @@ void agent_perform(void *arg, const struct action *action) {
     address_trouble(a, "removed", vip_drop(a->vip));
     return;
   case ACTION_FENCE_CLOSE:
+    state_page_lease(a->state_page, INSTANT_PAST);
     close_fence(a);
     return;
   case ACTION_FENCE_ARM:
     arm(a, action->until);
+    state_page_lease(a->state_page, a->fence_trouble[0] == 0 ? action->until : INSTANT_PAST);
     return;
   case ACTION_BROKER:
     apply(a, &action->broker);

@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/seal.h"
 
 #define RETIRE_MS 10000 // what a clean stop gives a hand-over
 #define STOP_MS 12000   // and all of itself
@@ -88,7 +89,11 @@ static void stop_if_released(struct agent *a) {
 }
 
 static void on_stepped(void *arg) {
-  stop_if_released(arg);
+  struct agent *a = arg;
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
+  a->order.who[0] = 0;
+  stop_if_released(a);
 }
 
 static void on_stop_timer(void *arg) {
@@ -214,6 +219,17 @@ static int open_health(struct agent *a) {
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
+static int open_marks(struct agent *a) {
+  const char *name = a->conf.voter[a->self].name;
+  int error;
+  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, &error);
+  if (a->marks != NULL && error != 0)
+    log_warning("%s/%s.%s.orders cannot be kept (%s): force-master is refused, and a restart forgets since "
+                "when the cluster is frozen",
+                a->conf.state_directory, a->conf.name, name, strerror(-error));
+  return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -228,6 +244,21 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
   struct runner_hands hands = {.arg = a, .perform = agent_perform, .stepped = on_stepped};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
+}
+
+/* Before the runner: whoever reads a page of a former agent's is to learn that it leads no more. */
+static int open_state_page(struct agent *a) {
+  char state[256], report[256];
+  struct state_page_settings s = {
+      .state_path = cluster_run_path(&a->conf, a->self, "state", state, sizeof state),
+      .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
+      .self = a->self,
+      .cluster = seal_cluster_id(a->conf.name),
+      .alive_ms = 2 * a->conf.lease_ms};
+  for (unsigned i = 0; i < NODES; i++)
+    s.brokers[i] = a->conf.broker.peers[i];
+  int rc = state_page_open(&a->state_page, &s);
+  return rc != 0 ? fail(s.state_path, NULL, rc) : 0;
 }
 
 static int open_control(struct agent *a) {
@@ -257,7 +288,9 @@ static int open_loop(struct agent *a) {
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : open_kernel(a);
+  rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
+  rc = rc != 0 ? rc : open_marks(a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   return rc != 0 ? rc : open_control(a);
@@ -267,6 +300,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
   control_close(a->control);
+  state_page_close(a->state_page);
   if (a->vip != NULL)
     vip_drop(a->vip);
   if (a->fence != NULL)
@@ -274,6 +308,7 @@ static void close_all(struct agent *a) {
   broker_close(a->broker);
   health_close(a->health);
   runner_close(a->runner);
+  marks_close(a->marks);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);

@@ -71,6 +71,7 @@ void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
   if (until.us == INSTANT_PAST.us)
     return;
   if (fence_check(a->fence) != 0) {
@@ -94,6 +95,7 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
   log_info("broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode), duty->paused ? ", paused" : "",
            duty->sync ? ", synchronous" : "", duty->evict ? ", without its clients" : "",
            (unsigned long long)duty->epoch);
+  state_page_duty(a->state_page, duty);
   if (!duty->evict) {
     broker_apply(a->broker, duty);
     return;
@@ -116,6 +118,8 @@ static enum log_level level_of(const struct fact *fact) {
   case FACT_BLANKED:
   case FACT_AMNESIAC:
   case FACT_TAKEN_BACK:
+  case FACT_FORCED:
+  case FACT_BOTH_FORCED:
     return LOG_WARNING;
   case FACT_COMMITTED:
   case FACT_RECORD:
@@ -126,6 +130,7 @@ static enum log_level level_of(const struct fact *fact) {
   case FACT_FORMED:
   case FACT_FROZEN:
   case FACT_THAWED:
+  case FACT_FORCE_OVER:
   case FACT_REFUSED:
   case FACT_ACCEPTED:
   case FACT_COMPLETED:
@@ -137,16 +142,18 @@ static enum log_level level_of(const struct fact *fact) {
 
 void agent_perform(void *arg, const struct action *action) {
   struct agent *a = arg;
-  char text[320];
+  char text[SENTENCE_MAX];
   switch (action->type) {
   case ACTION_ADDRESS_DROP:
     address_trouble(a, "removed", vip_drop(a->vip));
     return;
   case ACTION_FENCE_CLOSE:
+    state_page_lease(a->state_page, INSTANT_PAST);
     close_fence(a);
     return;
   case ACTION_FENCE_ARM:
     arm(a, action->until);
+    state_page_lease(a->state_page, a->fence_trouble[0] == 0 ? action->until : INSTANT_PAST);
     return;
   case ACTION_BROKER:
     apply(a, &action->broker);

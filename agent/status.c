@@ -201,6 +201,7 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  marks_warn(a->marks, &a->conf, a->self, &core->voter.ballot, list);
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);
@@ -218,6 +219,7 @@ struct json *agent_status(const struct agent *a) {
   json_put_uint(status, "reign", core->reign);
   put_master(a, status);
   json_put_bool(status, "frozen", core->voter.ballot.frozen.on);
+  marks_put_status(a->marks, &a->conf, a->self, &core->voter.ballot, status);
   json_put_bool(status, "blank", core->voter.ballot.blank);
   json_put(status, "lease", lease(a));
   json_put(status, "record", record(a));

@@ -76,6 +76,7 @@ static int add_all(struct witness *w, const struct witness_options *options) {
 static void forget_all(struct witness *w) {
   for (size_t i = 0; i < w->count; i++) {
     runner_close(w->at[i]->runner);
+    marks_close(w->at[i]->marks);
     cluster_free(&w->at[i]->conf);
     free(w->at[i]);
   }
@@ -101,16 +102,26 @@ static void answer(struct witnessed *one, const struct fact *fact) {
     control_refuse(one->witness->control, connection, CONTROL_REFUSED, reason_text(fact->why));
     return;
   }
+  if (runner_disk_error(one->runner) != 0) {
+    control_refuse(
+        one->witness->control, connection, CONTROL_FAILED,
+        "ordered, but the ballot cannot be written: it is tried again each beat, and does not count "
+        "before; mend the disk");
+    return;
+  }
+  char text[256] = "done";
+  if (fact->order != ORDER_FORM)
+    runner_freeze_text(&one->conf, runner_core(one->runner), text, sizeof text);
   struct json *reply = json_new_object();
   json_put_bool(reply, "ok", true);
-  json_put_text(reply, "text", "done");
+  json_put_text(reply, "text", text);
   control_reply(one->witness->control, connection, reply);
   json_free(reply);
 }
 
 static void perform(void *arg, const struct action *action) {
   struct witnessed *one = arg;
-  char text[320];
+  char text[SENTENCE_MAX];
   if (action->type != ACTION_TELL)
     return; /* a witness has no address, fence or broker */
   log_notice("%s: %s", one->conf.name,
@@ -119,7 +130,9 @@ static void perform(void *arg, const struct action *action) {
 }
 
 static void stepped(void *arg) {
-  (void)arg;
+  struct witnessed *one = arg;
+  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who);
+  one->who[0] = 0;
 }
 
 static struct witnessed *find(struct witness *w, const char *name) {
@@ -147,8 +160,8 @@ static void start_order(struct witnessed *one, uint64_t connection, struct order
   event.order = order;
   one->waits = connection;
   one->order = order.type;
-  log_notice("%s: order %s by uid %u", one->conf.name, order_name(order.type),
-             (unsigned)control_uid(one->witness->control, connection));
+  log_notice("%s: order %s by %s", one->conf.name, order_name(order.type),
+             control_who(one->witness->control, connection, one->who));
   runner_event(one->runner, event);
 }
 
@@ -164,6 +177,18 @@ static void form(struct witness *w, uint64_t connection, const struct json *requ
   else
     start_order(one, connection,
                 (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
+}
+
+static void freeze(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    start_order(one, connection, (struct order){.type = ORDER_FREEZE});
+}
+
+static void thaw(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    start_order(one, connection, (struct order){.type = ORDER_THAW});
 }
 
 static void status(struct witness *w, uint64_t connection, const struct json *request) {
@@ -192,6 +217,8 @@ static const struct {
     {"status", false, status},
     {"explain", false, explain_why},
     {"form", true, form},
+    {"freeze", true, freeze},
+    {"thaw", true, thaw},
 };
 
 static void on_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
@@ -217,6 +244,16 @@ static void on_signal(void *arg, int signo) {
   loop_stop(w->loop);
 }
 
+static int open_marks(struct witnessed *one, const char *directory) {
+  int error;
+  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, &error);
+  if (one->marks != NULL && error != 0)
+    log_warning(
+        "%s: the file of orders cannot be kept (%s): a restart forgets since when the cluster is frozen",
+        one->conf.name, strerror(-error));
+  return one->marks == NULL ? -ENOMEM : 0;
+}
+
 static int open_clusters(struct witness *w, const struct witness_options *options) {
   struct runner_shared shared = {.loop = w->loop,
                                  .net = w->net,
@@ -232,10 +269,11 @@ static int open_clusters(struct witness *w, const struct witness_options *option
     }
     struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
     int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
-    if (rc != 0) {
+    if (rc != 0)
       log_error("%s: %s", one->conf.name, error);
+    rc = rc != 0 ? rc : open_marks(one, options->state_directory);
+    if (rc != 0)
       return rc;
-    }
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 #define TANIST_WITNESS_WITNESS_H
 
 #include "common/base/control.h"
+#include "common/base/marks.h"
 #include "common/base/runner.h"
 
 #define WITNESS_FILES_MAX 64 // of -c on the command line
@@ -22,6 +23,8 @@ struct witnessed {
   struct runner *runner;
   uint64_t waits; // the connection whose order is under way; 0: none
   uint8_t order;  // enum order_type of it
+  char who[CONTROL_WHO_SIZE];
+  struct marks *marks; // what people are told of orders
 };
 
 struct witness {

@@ -11,9 +11,11 @@
 #include "common/base/bytes.h"
 #include "common/base/durable.h"
 
-#define LAYOUT 1
+#define LAYOUT 2
+#define LAYOUT_BEFORE_FORCE 1 // ended where `forced` begins now
 #define RECORD_BYTES (8 + 4 + 1 + 1)
-#define BALLOT_BYTES (4 + 8 + RECORD_BYTES + 4 + 1 + (4 + 1) + VOTERS * (8 + RECORD_BYTES))
+#define COMMON_BYTES (4 + 8 + RECORD_BYTES + 4 + 1 + (4 + 1) + VOTERS * (8 + RECORD_BYTES))
+#define BALLOT_BYTES (COMMON_BYTES + NODES * 8)
 static_assert(BALLOT_BYTES <= DURABLE_PAYLOAD_MAX, "a ballot fits into a slot");
 
 #define NAME_MAX_BYTES 232 // of the file; leaves room for what set-aside adds
@@ -49,6 +51,8 @@ static void encode(uint8_t bytes[BALLOT_BYTES], const struct ballot *ballot) {
     bytes_put_u64(&at, ballot->seen[i].epoch);
     put_record(&at, &ballot->seen[i].sync);
   }
+  for (unsigned i = 0; i < NODES; i++)
+    bytes_put_u64(&at, ballot->forced[i]);
   assert(at == bytes + BALLOT_BYTES);
 }
 
@@ -71,9 +75,10 @@ static int decode(struct ballot *ballot, const uint8_t *bytes, size_t size) {
   const uint8_t *at = bytes;
   if (size < 4)
     return -EBADMSG;
-  if (bytes_get_u32(&at) != LAYOUT)
+  uint32_t layout = bytes_get_u32(&at);
+  if (layout != LAYOUT && layout != LAYOUT_BEFORE_FORCE)
     return -EPROTONOSUPPORT;
-  if (size != BALLOT_BYTES)
+  if (size != (layout == LAYOUT ? BALLOT_BYTES : COMMON_BYTES))
     return -EBADMSG;
   ballot->epoch = bytes_get_u64(&at);
   bool sound = get_record(&at, &ballot->sync);
@@ -85,6 +90,8 @@ static int decode(struct ballot *ballot, const uint8_t *bytes, size_t size) {
     ballot->seen[i].epoch = bytes_get_u64(&at);
     sound &= get_record(&at, &ballot->seen[i].sync);
   }
+  for (unsigned i = 0; i < NODES; i++)
+    ballot->forced[i] = layout == LAYOUT ? bytes_get_u64(&at) : 0;
   return sound ? 0 : -EBADMSG;
 }
 

@@ -333,6 +333,10 @@ uid_t control_uid(const struct control *control, uint64_t connection) {
   return c == NULL ? (uid_t)-1 : c->uid;
 }
 
+const char *control_who(const struct control *control, uint64_t connection, char buf[CONTROL_WHO_SIZE]) {
+  return control_socket_user(control_uid(control, connection), buf, CONTROL_WHO_SIZE);
+}
+
 void control_close(struct control *control) {
   if (control == NULL)
     return;

@@ -47,6 +47,11 @@ const struct cluster_conf *runner_conf(const struct runner *);
 const struct endpoint *runner_endpoint(const struct runner *);
 int runner_disk_error(const struct runner *); // errno of the last PERSIST, 0 if it succeeded
 
+// What a freeze or a thaw that was ordered here has reached so far. Returns buf.
+const char *runner_freeze_text(const struct cluster_conf *, const struct core *, char *buf, size_t size);
+
+#define SENTENCE_MAX 512 // bytes, with the 0
+
 // A fact as the sentence that people read, with the names of the configuration. Returns buf.
 const char *runner_sentence(const struct cluster_conf *, unsigned self, const struct fact *, char *buf,
                             size_t size);

@@ -241,6 +241,7 @@ void core_step(struct core *core, const struct event *event, struct actions *act
   if (is_node(core)) {
     sync_timer(&s);
     handover_timer(&s);
+    force_timer(&s);
     role_timer(&s);
   }
   emit(&s, actions);

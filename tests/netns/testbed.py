@@ -302,13 +302,17 @@ run_directory = "{member.run_directory}";
         return self.clients[name]
 
     def start(self):
-        """Starts everything and waits for a master that serves."""
+        """Starts everything and waits for a master that serves, and until all three have a memory that counts: who was
+        not there yet when the other two founded the cluster is blank, and stands for nothing, for a lease (B1)."""
         for node in self.nodes:
             if self.driver == "redis":
                 node.start_redis()
         for member in (self.w, self.b, self.a):
             member.start()
-        return self.wait_master()
+        master = self.wait_master()
+        for member in self.members:
+            until(f"{member.name} is not blank", lambda m=member: m.status().get("blank") is False, 30)
+        return master
 
     def other(self, node):
         return self.b if node is self.a else self.a

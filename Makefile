@@ -48,7 +48,7 @@ CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/
 PAGE := $(B)/common/client/page.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -91,7 +91,13 @@ $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
-$(TOOLS): %: %.o
+# The reference broker links what a user's would: libtanist and libevent.
+WIRE := $(B)/tests/broker/frame.o
+$(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
+$(B)/tests/broker/produce $(B)/tests/broker/consume: $(B)/tests/broker/reach.o $(WIRE)
+$(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
+$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

@@ -87,6 +87,7 @@ def test_page_follows_a_switchover(directory):
 def test_a_hung_agent_does_not_let_its_broker_serve_on(directory):
     with pages(directory) as (cluster, master, other, page, other_page):
         epoch = page.serves()
+        page.changes(PROMOTED)  # who was not told of a reign is not told of its end
         master.agent.pause()
         paused = boottime_us()
         until("the lease is over for the broker too", lambda: page.serves() is None, 5, every=0.0005)

@@ -60,7 +60,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
+.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -114,6 +114,8 @@ scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: 
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)
+bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
+	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own

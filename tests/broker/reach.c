@@ -49,6 +49,7 @@ static void on_event(struct bufferevent *connection, short what, void *arg) {
   struct reach *r = arg;
   if (what & BEV_EVENT_CONNECTED) {
     r->connected = true;
+    bufferevent_set_timeouts(connection, &r->silence, NULL);
     r->watch.reached(r->watch.arg);
   } else if ((what & BEV_EVENT_TIMEOUT) && r->connected && r->watch.silence(r->watch.arg)) {
     bufferevent_enable(connection, EV_READ);
@@ -56,6 +57,10 @@ static void on_event(struct bufferevent *connection, short what, void *arg) {
     lose(r);
   }
 }
+
+/* An address that is on its way from node to node takes no connection, and TCP would try again a second later
+   only. */
+static const struct timeval patience = {0, 100000};
 
 static void on_again(evutil_socket_t fd, short what, void *arg) {
   struct reach *r = arg;
@@ -74,7 +79,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg) {
   r->told[0] = 0;
   r->connection = bufferevent_socket_new(r->loop, -1, BEV_OPT_CLOSE_ON_FREE);
   bufferevent_setcb(r->connection, on_read, NULL, on_event, r);
-  bufferevent_set_timeouts(r->connection, &r->silence, NULL);
+  bufferevent_set_timeouts(r->connection, &r->silence, &patience);
   bufferevent_enable(r->connection, EV_READ | EV_WRITE);
   if (bufferevent_socket_connect(r->connection, (struct sockaddr *)&address, size) != 0)
     lose(r);

@@ -61,7 +61,8 @@ static void end_session(struct session *s) {
 
 // Tells who leads, if that is known, and ends once it is told.
 static void send_away(struct session *s) {
-  const char *address = s->broker->view.master_address;
+  const struct tanist_view *view = &s->broker->view;
+  const char *address = view->master == view->self ? "" : view->master_address;
   if (s->kind == KIND_PRODUCER)
     forget_waiting(s->broker, s);
   s->kind = KIND_LEAVING;

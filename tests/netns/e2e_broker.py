@@ -15,7 +15,7 @@ ADDRESS = f"{VIRTUAL_IP}:{BROKER_PORT}"
 class Traffic:
     """Producers and consumers on client machines, and what they have written."""
 
-    def __init__(self, cluster, count, producers=2, consumers=2, rate=1000):
+    def __init__(self, cluster, count, producers=2, consumers=2, rate=1000, size=200):
         self.cluster, self.count = cluster, count
         self.space = cluster.client()
         self.produced, self.consumed, self.senders = [], [], []
@@ -23,7 +23,7 @@ class Traffic:
             self.run(f"consumer{n}", self.consumed, "consume", cluster.directory / f"fence{n}", ADDRESS)
         for n in range(producers):
             self.senders.append(self.run(f"producer{n}", self.produced, "produce", cluster.directory / f"outbox{n}",
-                                         count, 200, rate, 1000, ADDRESS))
+                                         count, size, rate, 1000, ADDRESS))
 
     def run(self, name, logs, program, *arguments):
         log = self.cluster.directory / f"{name}.log"

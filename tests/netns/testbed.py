@@ -294,7 +294,10 @@ run_directory = "{member.run_directory}";
         return self.clients[name]
 
     def start(self):
-        """Starts everything and waits for a master that serves."""
+        """Starts everything, waits until all three have formed and a master serves, and returns it.
+
+        Who starts late meets a master, and counts for nothing until it has followed that for a lease (B1).
+        """
         for node in self.nodes:
             if self.driver == "redis":
                 node.start_redis()
@@ -302,6 +305,8 @@ run_directory = "{member.run_directory}";
                 node.start_broker()
         for member in (self.w, self.b, self.a):
             member.start()
+        for member in self.members:
+            until(f"{member.name} is not blank", lambda m=member: m.status().get("blank") is False, 30)
         return self.wait_master()
 
     def other(self, node):
@@ -328,6 +333,17 @@ run_directory = "{member.run_directory}";
 
     def wait_secondary(self, node, seconds=15):
         until(f"{node.name} is secondary", lambda: node.status().get("role") == "secondary", seconds)
+
+    def wait_ready(self, master, seconds=20):
+        """Waits until this master could hand over: that it has heard of a fit other node takes a beat or two."""
+        until(f"{master.name} could hand over", lambda: master.ask("switchover", "--dry-run").returncode == 0, seconds)
+
+    def switchover(self, master, ready=True):
+        """Orders a switchover, once nothing is in its way, and sees that it is done."""
+        if ready:
+            self.wait_ready(master)
+        done = master.ask("switchover", seconds=30)
+        expect(f"switchover: {done}", done.returncode == 0)
 
     def wait_pair(self, seconds=30):
         """Waits until the master's record says PAIR, and its broker that both are in sync; returns its status."""

@@ -48,7 +48,7 @@ CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/
 PAGE := $(B)/common/client/page.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -60,7 +60,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
+.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -91,7 +91,13 @@ $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
-$(TOOLS): %: %.o
+# The reference broker links what a user's would: libtanist and libevent.
+WIRE := $(B)/tests/broker/frame.o
+$(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
+$(B)/tests/broker/produce $(B)/tests/broker/consume: $(B)/tests/broker/reach.o $(WIRE)
+$(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
+$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -108,6 +114,8 @@ scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: 
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)
+bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
+	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own

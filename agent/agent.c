@@ -192,6 +192,7 @@ static int open_broker(struct agent *a) {
                               .replication = (uint8_t)a->conf.broker.replication,
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
+                              .page = a->state_page,
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
@@ -273,6 +274,7 @@ static int open_state_page(struct agent *a) {
       .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
       .self = a->self,
       .cluster = seal_cluster_id(a->conf.name),
+      .admits = a->conf.broker.driver == DRIVER_LIBRARY,
       .alive_ms = 2 * a->conf.lease_ms};
   for (unsigned i = 0; i < NODES; i++)
     s.brokers[i] = a->conf.broker.peers[i];
@@ -320,12 +322,12 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
   control_close(a->control);
+  broker_close(a->broker);
   state_page_close(a->state_page);
   if (a->vip != NULL)
     vip_drop(a->vip);
   if (a->fence != NULL)
     fence_close(a->fence);
-  broker_close(a->broker);
   health_close(a->health);
   runner_close(a->runner);
   marks_close(a->marks);

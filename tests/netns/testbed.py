@@ -22,6 +22,7 @@ BUILD = ROOT / "build" / os.environ.get("VARIANT", "release")
 NETWORK = "10.0.0."
 PORT = 7400
 REDIS_PORT = 6379
+BROKER_PORT = 7777
 VIRTUAL_IP = NETWORK + "100"
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -128,7 +129,7 @@ class Member:
         for directory in (self.state_directory, self.run_directory, self.home / "keys"):
             directory.mkdir(parents=True)
         self.config = self.home / (cluster.name + ".conf")
-        self.agent = self.redis = self.space = None
+        self.agent = self.redis = self.broker = self.space = None
         self.power_on()
 
     def power_on(self):
@@ -152,6 +153,15 @@ class Member:
     def start(self):
         self.agent = Process(f"agent of {self.name}", self.space, self.arguments() + ["--trace", self.home / "trace"],
                              self.log)
+
+    def start_broker(self, *options):
+        """The reference broker (tests/broker), which speaks to the agent through libtanist."""
+        data = self.home / "broker"
+        data.mkdir(exist_ok=True)
+        page = self.run_directory / f"{self.cluster.name}.{self.name}.state"
+        self.broker = Process(f"broker of {self.name}", self.space,
+                              [BUILD / "tests" / "broker" / "broker", page, data, f"0.0.0.0:{BROKER_PORT}", *options],
+                              self.home / "broker.log")
 
     def start_redis(self):
         data = self.home / "redis"
@@ -181,10 +191,10 @@ class Member:
         """The machine is gone at once: nothing it had in flight, not even a reset, leaves it. The time, µs."""
         self.cluster.wire.pull(self.name)
         gone = boottime_us()
-        for process in (self.agent, self.redis):
+        for process in (self.agent, self.redis, self.broker):
             if process:
                 process.kill()
-        self.agent = self.redis = None
+        self.agent = self.redis = self.broker = None
         self.cluster.wire.detach(self.name)
         self.space.remove()
         self.space = None
@@ -237,7 +247,7 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, trace):
-        for process in self.helpers + [p for m in self.members for p in (m.agent, m.redis) if p]:
+        for process in self.helpers + [p for m in self.members for p in (m.agent, m.redis, m.broker) if p]:
             process.kill()
 
     def keygen(self, member):
@@ -254,6 +264,9 @@ class Cluster:
         if self.driver == "redis":
             broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync";
   peers = {{ a = "{self.a.address}:{REDIS_PORT}"; b = "{self.b.address}:{REDIS_PORT}"; }}; }};'''
+        if self.driver == "library":
+            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = "sync";
+  peers = {{ a = "{self.a.address}:{BROKER_PORT}"; b = "{self.b.address}:{BROKER_PORT}"; }}; }};'''
         return f'''cluster = "{self.name}";
 nodes = (
 {voters[0]},
@@ -288,6 +301,8 @@ run_directory = "{member.run_directory}";
         for node in self.nodes:
             if self.driver == "redis":
                 node.start_redis()
+            elif self.driver == "library":
+                node.start_broker()
         for member in (self.w, self.b, self.a):
             member.start()
         for member in self.members:

@@ -48,7 +48,7 @@ CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/
 PAGE := $(B)/common/client/page.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+TOOLS := $(patsubst %,$(B)/tests/support/%,writer observer relay flood) $(B)/tests/support/wallclock.so
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -60,7 +60,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
+.PHONY: all analyze bench-client bench-failover check clean demo format help install matrix netns netns-short pure scenario sim tidy tools unit
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -71,6 +71,9 @@ $(B)/libtanist.a: $(CLIENT)
 	objcopy --localize-hidden $(B)/pic/libtanist.o
 	rm -f $@
 	ar rcs $@ $(B)/pic/libtanist.o
+$(B)/pic/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
@@ -91,7 +94,9 @@ $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
-$(TOOLS): %: %.o
+$(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
+	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
+$(filter-out %.so,$(TOOLS)): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -110,14 +115,22 @@ sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
+bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)
+	@packaging/install-dependencies demo bench || echo "what is missing is skipped"
+	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
 	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
 PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
-netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
+# MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
+MATRIX ?= 2
+netns: all tools $(PROBES) ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
+	@$(MAKE) --no-print-directory matrix
+matrix: all tools ## play the fault matrix alone
+	python3 -B tests/netns/matrix.py --seed $(or $(SEED),1) $(if $(filter all,$(MATRIX)),--all,--each $(MATRIX))
 netns-short: all tools
 	python3 -B tests/netns/run.py --short
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'

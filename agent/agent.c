@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/orphans.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
@@ -187,6 +188,7 @@ static int open_broker(struct agent *a) {
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
                               .page = a->state_page,
+                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)

@@ -52,6 +52,7 @@ struct broker_settings {
   const char *password_file;
   uint8_t replication; // enum replication
   uint32_t beat_ms, lease_ms;
+  const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
 };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/broker.h"
+#include "agent/orphans.h"
 #include "agent/state_page.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -200,6 +201,20 @@ static void take_done(struct library *l) {
     l->epoch = l->duty.epoch;
 }
 
+static void orphan_gone(const char *name) {
+  log_warning("the orphan file %s, the oldest of more than %d, was removed", name, ORPHANS_KEPT);
+}
+
+// The page is the broker's to write: a name that is none goes no further.
+static void take_orphan(struct library *l, char *path) {
+  const char *directory = l->settings.orphans;
+  path[sizeof l->report.orphan - 1] = 0;
+  int rc = orphans_adopt(directory, path);
+  log_warning("the broker rejoined and kept what it cut off in %s: see 'tanist orphans list'%s%s", path,
+              rc != 0 ? "; it could not be linked into the state directory: " : "", rc != 0 ? strerror(-rc) : "");
+  orphans_prune(directory, orphan_gone);
+}
+
 static void take_report(struct library *l) {
   struct page_report report;
   if (!state_page_reported(l->settings.page, &report) || report.incarnation == 0)
@@ -208,8 +223,8 @@ static void take_report(struct library *l) {
     died(l); // the agent is to hear of it, however soon the next one came
     tell(l);
   }
-  if (report.orphans > l->report.orphans && l->incarnation == report.incarnation)
-    log_warning("the broker kept what it cut off in %.255s: see it with 'tanist orphans'", report.orphan);
+  if (report.orphans > (l->incarnation == report.incarnation ? l->report.orphans : 0))
+    take_orphan(l, report.orphan);
   l->report = report;
   if (report.incarnation != l->incarnation || (l->gone && l->death < 0 && !l->looked))
     take_process(l);

@@ -42,7 +42,9 @@ static void on_broker(void *arg) {
 static void on_health(void *arg) {
   struct agent *a = arg;
   const struct health_result *health = health_result(a->health);
-  log_notice("broker: %s", health->dead ? "dead" : health->healthy ? "healthy" : "not known to be healthy");
+  const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
+  note(a, note_new(a, "broker", what), LOG_NOTICE, "broker: %s",
+       health->dead || health->healthy ? what : "not known to be healthy");
   report(a);
 }
 
@@ -60,7 +62,8 @@ static void start(struct agent *a) {
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
  * fence. */
 static void on_start_timer(void *arg) {
-  log_warning("the broker does not answer yet: taking part without it");
+  note(arg, note_new(arg, "broker", "silent"), LOG_WARNING,
+       "the broker does not answer yet: taking part without it");
   start(arg);
 }
 
@@ -94,20 +97,23 @@ static void on_stepped(void *arg) {
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
   a->order.who[0] = 0;
+  note_look(a);
   stop_if_released(a);
 }
 
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
-  log_warning("the broker did not let go in time: leaving with the fence closed");
+  note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,
+       "the broker did not let go in time: leaving with the fence closed");
   loop_stop(a->loop);
 }
 
 static void on_signal(void *arg, int signo) {
   struct agent *a = arg;
-  log_notice("%s: stopping", signo == SIGTERM ? "SIGTERM" : "SIGINT");
   if (a->stopping)
     return;
+  note(a, note_new(a, "daemon", "stopping"), LOG_NOTICE, "%s: stopping",
+       signo == SIGTERM ? "SIGTERM" : "SIGINT");
   a->stopping = true;
   start(a);
   loop_timer_in(a->stop_timer, STOP_MS * 1000);
@@ -176,6 +182,21 @@ static int open_kernel(struct agent *a) {
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
 
+static void on_orphaned(void *arg, const char *path) {
+  struct agent *a = arg;
+  int rc = orphans_adopt(a->orphans, path);
+  struct json *event = note_new(a, "broker", "orphaned");
+  json_put_text(event, "path", path);
+  note(a, event, LOG_WARNING,
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
+       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+  for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
+    event = note_new(a, "broker", "orphan-removed");
+    json_put_text(event, "path", gone);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+  }
+}
+
 static int open_broker(struct agent *a) {
   const struct cluster_check *probe = cluster_broker_check(&a->conf);
   struct broker_settings s = {.cluster = a->conf.name,
@@ -193,7 +214,7 @@ static int open_broker(struct agent *a) {
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .cleared = on_cleared};
+  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
@@ -231,6 +252,19 @@ static int open_marks(struct agent *a) {
                 "when the cluster is frozen",
                 a->conf.state_directory, a->conf.name, name, strerror(-error));
   return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
+static int open_events(struct agent *a) {
+  char trouble[ERROR_SIZE];
+  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
+  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
+  if (a->events == NULL || a->history == NULL)
+    return fail("start", NULL, -ENOMEM);
+  if (events_damaged(a->events) != 0)
+    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
+  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
+    log_warning("%s", trouble);
+  return 0;
 }
 
 static int open_runner(struct agent *a, const struct agent_options *options) {
@@ -291,6 +325,7 @@ static int open_loop(struct agent *a) {
 
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
+  rc = rc != 0 ? rc : open_events(a);
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
@@ -313,6 +348,8 @@ static void close_all(struct agent *a) {
   health_close(a->health);
   runner_close(a->runner);
   marks_close(a->marks);
+  events_close(a->events);
+  history_close(a->history);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);
@@ -358,8 +395,10 @@ int agent_run(const struct agent_options *options) {
   }
   int rc = open_all(a, options);
   if (rc == 0) {
-    log_notice("%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name, a->conf.name,
-               a->conf.lease_ms, fence_mechanism(a->fence));
+    struct json *event = note_new(a, "daemon", "started");
+    json_put_text(event, "version", TANIST_VERSION);
+    note(a, event, LOG_NOTICE, "%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name,
+         a->conf.name, a->conf.lease_ms, fence_mechanism(a->fence));
     hold_broker(a);
     rc = loop_run(a->loop);
   }

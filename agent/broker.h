@@ -40,6 +40,8 @@ struct broker_watch {
   void (*changed)(void *arg); // broker_view has news; called from the loop, never from within broker_apply
   void (*done)(void *arg, uint32_t serial, struct position position); // the duty with this serial is reached
   void (*cleared)(void *arg); // broker_kill_clients has done what it can; once for each call of it
+  // What a rejoin cut off is kept in this file, written elsewhere or in broker_settings.orphans.
+  void (*orphaned)(void *arg, const char *path);
 };
 
 struct broker_settings {

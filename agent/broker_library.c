@@ -13,10 +13,8 @@
 #include <unistd.h>
 
 #include "agent/broker.h"
-#include "agent/orphans.h"
 #include "agent/state_page.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
 
 #define HURRY_US 300 // between two looks while a paused master waits for the other's position
 #define HURRY_SLOW_US 5000
@@ -201,20 +199,6 @@ static void take_done(struct library *l) {
     l->epoch = l->duty.epoch;
 }
 
-static void orphan_gone(const char *name) {
-  log_warning("the orphan file %s, the oldest of more than %d, was removed", name, ORPHANS_KEPT);
-}
-
-// The page is the broker's to write: a name that is none goes no further.
-static void take_orphan(struct library *l, char *path) {
-  const char *directory = l->settings.orphans;
-  path[sizeof l->report.orphan - 1] = 0;
-  int rc = orphans_adopt(directory, path);
-  log_warning("the broker rejoined and kept what it cut off in %s: see 'tanist orphans list'%s%s", path,
-              rc != 0 ? "; it could not be linked into the state directory: " : "", rc != 0 ? strerror(-rc) : "");
-  orphans_prune(directory, orphan_gone);
-}
-
 static void take_report(struct library *l) {
   struct page_report report;
   if (!state_page_reported(l->settings.page, &report) || report.incarnation == 0)
@@ -223,8 +207,10 @@ static void take_report(struct library *l) {
     died(l); // the agent is to hear of it, however soon the next one came
     tell(l);
   }
-  if (report.orphans > (l->incarnation == report.incarnation ? l->report.orphans : 0))
-    take_orphan(l, report.orphan);
+  if (report.orphans > (l->incarnation == report.incarnation ? l->report.orphans : 0)) {
+    report.orphan[sizeof report.orphan - 1] = 0; // the page is the broker's to write
+    l->watch.orphaned(l->watch.arg, report.orphan);
+  }
   l->report = report;
   if (report.incarnation != l->incarnation || (l->gone && l->death < 0 && !l->looked))
     take_process(l);

@@ -101,19 +101,16 @@ static size_t find_oldest(const char *directory, char *name, size_t size) {
   return count;
 }
 
-void orphans_prune(const char *directory, void (*gone)(const char *name)) {
-  char name[NAME_MAX + 1];
-  while (find_oldest(directory, name, sizeof name) > ORPHANS_KEPT) {
-    if (orphans_discard(directory, name) != 0)
-      return;
-    gone(name);
-  }
+bool orphans_prune(const char *directory, char gone[NAME_MAX + 1]) {
+  return find_oldest(directory, gone, NAME_MAX + 1) > ORPHANS_KEPT && orphans_discard(directory, gone) == 0;
 }
 
 int orphans_adopt(const char *directory, const char *path) {
   char link[PATH_MAX];
   const char *slash = strrchr(path, '/');
   int rc = orphans_make(directory);
+  if (rc == 0 && strncmp(path, directory, strlen(directory)) == 0)
+    return 0;
   if (rc == 0 && (path[0] != '/' || in(directory, slash + 1, link, sizeof link) != 0))
     rc = -EINVAL;
   if (rc == 0 && symlink(path, link) != 0 && errno != EEXIST)

@@ -28,11 +28,11 @@ int orphans_make(const char *directory);
 // negative errno. What is no orphan file is left out.
 int orphans_list(const char *directory, struct orphans_file **files, size_t *count);
 
-// Puts a link to a file that a broker has written elsewhere. -EINVAL: no path from the root.
+// Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL: no path from the root.
 int orphans_adopt(const char *directory, const char *path);
 
-// Removes the oldest past ORPHANS_KEPT; each is told to `gone`.
-void orphans_prune(const char *directory, void (*gone)(const char *name));
+// Removes the oldest if there are more than ORPHANS_KEPT, and says which; false: there are not.
+bool orphans_prune(const char *directory, char gone[NAME_MAX + 1]);
 
 // Removes one, and what it is a link to. -ENOENT.
 int orphans_discard(const char *directory, const char *name);

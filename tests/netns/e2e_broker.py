@@ -112,7 +112,6 @@ def test_master_broker_restarted_at_once(directory):
         traffic.finish()
 
 
-@short
 def test_master_node_lost(directory):
     """What it had past the commit is kept aside, and the node comes back by itself."""
     with Cluster(directory, driver="library") as cluster:
@@ -130,7 +129,6 @@ def test_master_node_lost(directory):
         cluster.wait_pair()
 
 
-@short
 def test_what_a_rejoin_cuts_off_is_kept(directory):
     """Messages that only the old master had are found by `tanist orphans`, and replaying them doubles nothing."""
     with Cluster(directory, driver="library") as cluster:
@@ -147,6 +145,8 @@ def test_what_a_rejoin_cuts_off_is_kept(directory):
         cluster.wait_pair()
         traffic.finish()
         rows = [json.loads(line) for line in orphans(master, "--json", "list").splitlines()]
+        events = [json.loads(line) for line in master.ask("--json", "events").stdout.splitlines()]
+        expect("its path is in the events", any(e.get("what") == "orphaned" and rows[0]["name"] in e["path"] for e in events))
         expect(f"one file, with entries: {rows}", len(rows) == 1 and rows[0]["entries"] > 0 and not rows[0]["damaged"])
         name = rows[0]["name"]
         expect("all are shown", len(orphans(master, "show", name).splitlines()) == rows[0]["entries"])

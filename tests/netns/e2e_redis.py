@@ -240,6 +240,7 @@ def test_short_lease(directory):
         gone = boottime_us()
         master.lose()
         cluster.wait_master(other)
+        until("the observer has its first answer", lambda: observer.look()[other.name]["first_us"])
         seen = observer.finish()
         came_ms = (seen[other.name]["first_us"] - gone) / 1000
         print(f"{other.name} answered after {came_ms} ms")

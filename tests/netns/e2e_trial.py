@@ -4,7 +4,7 @@
 from testbed import short
 from trial import trial_library, trial_redis
 
-SECONDS = 15
+SECONDS = 6
 
 
 @short

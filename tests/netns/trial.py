@@ -211,7 +211,7 @@ def trial_redis(directory, seconds, seed, say, lease_ms=1000):
         give_disks(cluster)
         cluster.start()
         cluster.wait_pair()
-        log = directory / "writer.log"
+        log = directory / "acknowledged"
         writer = cluster.write(log, "--wait")
         trial = Trial(cluster, seed, say)
         trial.run(seconds, lambda: log.stat().st_size)

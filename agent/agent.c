@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/orphans.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
@@ -181,6 +182,21 @@ static int open_kernel(struct agent *a) {
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
 
+static void on_orphaned(void *arg, const char *path) {
+  struct agent *a = arg;
+  int rc = orphans_adopt(a->orphans, path);
+  struct json *event = note_new(a, "broker", "orphaned");
+  json_put_text(event, "path", path);
+  note(a, event, LOG_WARNING,
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
+       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+  for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
+    event = note_new(a, "broker", "orphan-removed");
+    json_put_text(event, "path", gone);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+  }
+}
+
 static int open_broker(struct agent *a) {
   const struct cluster_check *probe = cluster_broker_check(&a->conf);
   struct broker_settings s = {.cluster = a->conf.name,
@@ -193,11 +209,12 @@ static int open_broker(struct agent *a) {
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
                               .page = a->state_page,
+                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .cleared = on_cleared};
+  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;

@@ -87,8 +87,10 @@ def test_a_switchover_is_told_on_all_three(directory):
             expect(f"{one}: so long", one["duration_ms"] >= 0 and one["from"] <= one["to"])
             check_form(member)
             overlap(member)
+        until("the path is told: it must have stood for a while",
+              lambda: has(lines(master, "events"), event="path", what="up", voter="w"))
         events = check_form(master)
-        for wanted in ({"event": "daemon", "what": "started"}, {"event": "path", "what": "up", "voter": "w"},
+        for wanted in ({"event": "daemon", "what": "started"},
                        {"event": "lease", "what": "held"}, {"event": "lease", "what": "ended"},
                        {"event": "address", "what": "added"}, {"event": "address", "what": "dropped"},
                        {"event": "fence", "what": "armed"}, {"event": "record", "what": "committed"},

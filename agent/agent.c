@@ -95,10 +95,23 @@ static void stop_if_released(struct agent *a) {
 static void on_stepped(void *arg) {
   struct agent *a = arg;
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
-  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
   stop_if_released(a);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct agent *a = arg;
+  const struct core *core = runner_core(a->runner);
+  return marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct agent *a = arg;
+  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
 }
 
 static void on_stop_timer(void *arg) {
@@ -246,7 +259,7 @@ static int open_health(struct agent *a) {
 static int open_marks(struct agent *a) {
   const char *name = a->conf.voter[a->self].name;
   int error;
-  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, &error);
+  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, a->self, &error);
   if (a->marks != NULL && error != 0)
     log_warning("%s/%s.%s.orders cannot be kept (%s): force-master is refused, and a restart forgets since "
                 "when the cluster is frozen",
@@ -278,7 +291,8 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .crypto = a->crypto,
                                  .state_directory = a->conf.state_directory,
                                  .trace = options->trace};
-  struct runner_hands hands = {.arg = a, .perform = agent_perform, .stepped = on_stepped};
+  struct runner_hands hands = {
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }

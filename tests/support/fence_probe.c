@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives one kernel fence by hand: commands on stdin, an answer on stdout for each.
 //   arm MS (from now; "never")   close   check   state   bench N   remove   leave
-// usage: fence_probe CLUSTER LEASE_MS KERNEL [vip=ADDRESS] [peer=ADDRESS] [port=PORT] ...
+// usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [vip=ADDRESS] [peer=ADDRESS] [port=PORT] ...
+//        fence_probe survey   what could be had here: a line for each mechanism
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +25,10 @@ static int parse_address(const char *text, int *family, unsigned char *bytes) {
 static int option(const char *text) {
   if (strncmp(text, "port=", 5) == 0) {
     settings.port[settings.port_count++] = (uint16_t)atoi(text + 5);
+    return 0;
+  }
+  if (strncmp(text, "mechanism=", 10) == 0) {
+    settings.mechanism = text + 10;
     return 0;
   }
   if (strncmp(text, "vip=", 4) == 0) {
@@ -82,7 +87,16 @@ static int run(const char *line) {
   return strcmp(line, "state") == 0 ? 0 : -EINVAL;
 }
 
+static void told(void *arg, const char *mechanism, const char *why_not) {
+  (void)arg;
+  printf("%s %s\n", mechanism, why_not);
+}
+
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "survey") == 0) {
+    fence_survey(told, NULL);
+    return 0;
+  }
   if (argc < 4)
     return 2;
   setvbuf(stdout, NULL, _IOLBF, 0);

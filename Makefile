@@ -43,7 +43,7 @@ WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.

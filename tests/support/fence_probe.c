@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives one kernel fence by hand: commands on stdin, an answer on stdout for each.
-//   arm MS (from now; "never")   close   check   state   bench N   remove   leave
-// usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [vip=ADDRESS] [peer=ADDRESS] [port=PORT] ...
+//   arm MS (from now; "never")   close   check   state   gaps   bench N   remove   leave
+// An answer is the result, the state, when the command began and ended, and the deadline if it armed one, in
+// µs. usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [until=MS] [vip=ADDRESS] [peer=ADDRESS]
+// [port=PORT] ...
 //        fence_probe survey   what could be had here: a line for each mechanism
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,6 +31,10 @@ static int option(const char *text) {
   }
   if (strncmp(text, "mechanism=", 10) == 0) {
     settings.mechanism = text + 10;
+    return 0;
+  }
+  if (strncmp(text, "until=", 6) == 0) {
+    settings.until = instant_in_ms(atol(text + 6));
     return 0;
   }
   if (strncmp(text, "vip=", 4) == 0) {
@@ -75,16 +81,21 @@ static void bench(size_t n) {
   free(off);
 }
 
-static int run(const char *line) {
-  if (strcmp(line, "arm never") == 0)
-    return fence_arm(fence, INSTANT_NEVER);
-  if (strncmp(line, "arm ", 4) == 0)
-    return fence_arm(fence, instant_in_ms(atol(line + 4)));
+static int run(const char *line, struct instant *until) {
+  if (strncmp(line, "arm ", 4) == 0) {
+    *until = strcmp(line, "arm never") == 0 ? INSTANT_NEVER : instant_in_ms(atol(line + 4));
+    return fence_arm(fence, *until);
+  }
   if (strcmp(line, "close") == 0)
     return fence_close(fence);
   if (strcmp(line, "check") == 0)
     return fence_check(fence);
   return strcmp(line, "state") == 0 ? 0 : -EINVAL;
+}
+
+static void gap(void *arg, const char *sentence) {
+  (void)arg;
+  printf("%s. ", sentence);
 }
 
 static void told(void *arg, const char *mechanism, const char *why_not) {
@@ -122,9 +133,15 @@ int main(int argc, char **argv) {
       bench((size_t)atol(line + 6));
       continue;
     }
-    struct instant before = clock_now();
-    rc = run(line);
-    printf("%d %s %" PRId64 " %" PRId64 "\n", rc, fence_state(fence), before.us, clock_now().us);
+    if (strcmp(line, "gaps") == 0) {
+      fence_gaps(fence, gap, NULL);
+      putchar('\n');
+      continue;
+    }
+    struct instant before = clock_now(), until = before;
+    rc = run(line, &until);
+    printf("%d %s %" PRId64 " %" PRId64 " %" PRId64 "\n", rc, fence_state(fence), before.us, clock_now().us,
+           until.us);
   }
   fence_free(fence, strcmp(line, "remove") == 0);
   return 0;

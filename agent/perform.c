@@ -71,15 +71,17 @@ void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
-  if (until.us == INSTANT_PAST.us)
-    return;
-  if (fence_check(a->fence) != 0) {
-    log_warning("the kernel fence had been removed by another program");
-    arm(a, until);
-    runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
-  } else {
+  int rc = fence_check(a->fence);
+  if (rc == 0) {
     renew_address(a);
+    return;
   }
+  log_warning("the kernel fence had been removed by another program");
+  if (until.us != INSTANT_PAST.us)
+    arm(a, until);
+  else
+    fence_trouble(a, rc == -ENOENT ? 0 : rc); /* it is back, closed as it was */
+  runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
 }
 
 static void close_fence(struct agent *a) {

@@ -6,6 +6,8 @@
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/note.h"
+#include "agent/state_page.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
@@ -38,7 +40,11 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct state_page *state_page;
   struct marks *marks; // what people are told of orders
+  struct events *events;
+  struct history *history;
+  struct noted noted;
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks

@@ -21,6 +21,7 @@
 #include "common/core/types.h"
 
 struct broker;
+struct state_page;
 
 // What a driver knows of its broker right now.
 struct broker_view {
@@ -51,6 +52,7 @@ struct broker_settings {
   const char *password_file;
   uint8_t replication; // enum replication
   uint32_t beat_ms, lease_ms;
+  struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
 };
 
@@ -93,6 +95,6 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis;
+extern const struct broker_driver broker_none, broker_redis, broker_library;
 
 #endif

@@ -112,7 +112,12 @@ static void order(struct agent *a, uint64_t connection, const char *reason, cons
     control_refuse(a->control, connection, CONTROL_FAILED, text);
     return;
   }
-  log_warning("force-master by %s, who says that %s is down: %s", force.who, down, reason);
+  struct json *event = note_new(a, "order", "given");
+  json_put_text(event, "order", order_name(ORDER_FORCE));
+  json_put_text(event, "by", force.who);
+  json_put_text(event, "reason", reason);
+  json_put_text(event, "confirmed_down", down);
+  note(a, event, LOG_WARNING, "force-master by %s, who says that %s is down: %s", force.who, down, reason);
   agent_order_start(a, connection, (struct order){.type = ORDER_FORCE});
 }
 

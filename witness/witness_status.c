@@ -78,6 +78,11 @@ static struct json *warnings(const struct witnessed *w) {
              w->conf.voter[i].name);
     json_add_text(list, text);
   }
+  char trouble[512];
+  if (events_trouble(w->events, trouble, sizeof trouble)[0] != 0)
+    json_add_text(list, trouble);
+  if (history_trouble(w->history, trouble, sizeof trouble)[0] != 0)
+    json_add_text(list, trouble);
   marks_warn(w->marks, &w->conf, VOTER_W, &core->voter.ballot, list);
   return list;
 }

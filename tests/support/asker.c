@@ -3,8 +3,10 @@
 // stamps. The asked machine's kernel answers by itself: what passes there is up to its fence alone.
 //
 // usage: asker ADDRESS EVERY_US     "mark NAME" on stdin ends a phase, and prints it as a line of JSON:
-// {phase, asked, heard, first_us, last_us, gap_us}: µs of CLOCK_BOOTTIME, 0 without an answer; the longest
-// time between two answers.
+// {phase, asked, heard, first_us, last_us, question_us, gap_us}: µs of CLOCK_BOOTTIME, 0 without an answer;
+// when the first and the last answer came, when the last question was asked that got one, and the longest
+// time between two answers. An answer may be late for having been on its way, a question that was asked never
+// is.
 #include <arpa/inet.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
@@ -22,7 +24,7 @@ struct asker {
   socklen_t to_size;
   uint16_t sequence;
   uint64_t asked, heard;
-  int64_t first_us, last_us, gap_us;
+  int64_t first_us, last_us, question_us, gap_us;
   char phase[PHASE_NAME_MAX];
 };
 
@@ -46,16 +48,30 @@ static void open_socket(struct asker *a, const char *address) {
     fail("raw socket");
 }
 
+struct question {
+  struct icmphdr head;
+  int64_t asked_us;
+};
+
+static uint16_t checksum(const struct question *question) {
+  uint16_t words[sizeof *question / 2];
+  uint32_t sum = 0;
+  memcpy(words, question, sizeof words);
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    sum += words[i];
+  while (sum >> 16)
+    sum = (sum & 0xffff) + (sum >> 16);
+  return (uint16_t)~sum;
+}
+
 // A question that does not go out is one that is not answered.
 static void ask(struct asker *a) {
-  struct icmphdr echo = {.type = a->v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO};
-  echo.un.echo.sequence = htons(++a->sequence);
+  struct question question = {.head.type = a->v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO, .asked_us = now_us()};
+  question.head.un.echo.sequence = htons(++a->sequence);
   if (!a->v6) // the kernel does it for IPv6
-    echo.checksum = (uint16_t) ~(uint16_t)(htons(ICMP_ECHO << 8) + echo.un.echo.sequence);
-  if (!a->v6 && htons(ICMP_ECHO << 8) + echo.un.echo.sequence > 0xffff)
-    echo.checksum = (uint16_t)(echo.checksum - 1); // the sum's carry
+    question.head.checksum = checksum(&question);
   a->asked++;
-  (void)!sendto(a->fd, &echo, sizeof echo, MSG_DONTWAIT, (const struct sockaddr *)&a->to, a->to_size);
+  (void)!sendto(a->fd, &question, sizeof question, MSG_DONTWAIT, (const struct sockaddr *)&a->to, a->to_size);
 }
 
 static int64_t time_of(struct msghdr *message) {
@@ -70,7 +86,11 @@ static int64_t time_of(struct msghdr *message) {
   return (boot.tv_sec * INT64_C(1000000000) + boot.tv_nsec - ago_ns) / 1000;
 }
 
-static void note(struct asker *a, int64_t at) {
+static void note(struct asker *a, const void *answer, int64_t at) {
+  struct question question;
+  memcpy(&question, answer, sizeof question);
+  if (question.asked_us > a->question_us)
+    a->question_us = question.asked_us;
   a->heard++;
   a->first_us = a->first_us ? a->first_us : at;
   if (a->last_us && at - a->last_us > a->gap_us)
@@ -93,21 +113,22 @@ static void hear(struct asker *a) {
     if (size < 0)
       return;
     size_t header = a->v6 ? 0 : 20;
-    if (size < (ssize_t)(header + 8) || bytes[header] != (a->v6 ? (char)ICMP6_ECHO_REPLY : ICMP_ECHOREPLY))
+    if (size < (ssize_t)(header + sizeof(struct question)) ||
+        bytes[header] != (a->v6 ? (char)ICMP6_ECHO_REPLY : ICMP_ECHOREPLY))
       continue;
     const struct sockaddr_in *v4 = (const void *)&from, *to4 = (const void *)&a->to;
     const struct sockaddr_in6 *v6 = (const void *)&from, *to6 = (const void *)&a->to;
     if (a->v6 ? memcmp(&v6->sin6_addr, &to6->sin6_addr, 16) == 0
               : v4->sin_addr.s_addr == to4->sin_addr.s_addr)
-      note(a, time_of(&message));
+      note(a, bytes + header, time_of(&message));
   }
 }
 
 static void report(struct asker *a) {
   printf("{\"phase\": \"%s\", \"asked\": %llu, \"heard\": %llu, \"first_us\": %lld, \"last_us\": %lld, "
-         "\"gap_us\": %lld}\n",
+         "\"question_us\": %lld, \"gap_us\": %lld}\n",
          a->phase, (unsigned long long)a->asked, (unsigned long long)a->heard, (long long)a->first_us,
-         (long long)a->last_us, (long long)a->gap_us);
+         (long long)a->last_us, (long long)a->question_us, (long long)a->gap_us);
   fflush(stdout);
 }
 
@@ -137,7 +158,7 @@ static void serve(struct asker *a, int timer) {
       report(a);
       if (*name) {
         a->asked = a->heard = 0;
-        a->first_us = a->last_us = a->gap_us = 0;
+        a->first_us = a->last_us = a->question_us = a->gap_us = 0;
         snprintf(a->phase, sizeof a->phase, "%s", name);
       }
     }

@@ -50,7 +50,7 @@ PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer) $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -139,8 +139,11 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
-netns-short: all tools
+	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
+	python3 -B tests/netns/fence_test.py --short
+	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

@@ -3,9 +3,12 @@
 #ifndef TANIST_AGENT_AGENT_H
 #define TANIST_AGENT_AGENT_H
 
+#include <limits.h>
+
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/note.h"
 #include "agent/state_page.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
@@ -40,7 +43,11 @@ struct agent {
   struct health *health;
   struct control *control;
   struct state_page *state_page;
+  char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks; // what people are told of orders
+  struct events *events;
+  struct history *history;
+  struct noted noted;
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks

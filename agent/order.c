@@ -95,7 +95,10 @@ void agent_order_start(struct agent *a, uint64_t connection, struct order order)
   struct event event = {.type = EVENT_ORDER};
   event.order = order;
   control_who(a->control, connection, a->order.who);
-  log_notice("order %s by %s", order_name(order.type), a->order.who);
+  struct json *note_of = note_new(a, "order", "given");
+  json_put_text(note_of, "order", order_name(order.type));
+  json_put_text(note_of, "by", a->order.who);
+  note(a, note_of, LOG_NOTICE, "order %s by %s", order_name(order.type), a->order.who);
   runner_event(a->runner, event);
 }
 
@@ -156,6 +159,14 @@ static void switchover(struct agent *a, uint64_t connection, const struct json *
   }
 }
 
+static void events(struct agent *a, uint64_t connection, const struct json *request) {
+  events_request(a->events, a->control, connection, request);
+}
+
+static void history(struct agent *a, uint64_t connection, const struct json *request) {
+  history_request(a->history, a->control, connection, request);
+}
+
 static void form(struct agent *a, uint64_t connection, const struct json *request) {
   int node = cluster_voter_find(&a->conf, json_get_text(request, "data", ""));
   int64_t above = json_get_int(request, "above", 0);
@@ -184,9 +195,9 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct agent *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status}, {"explain", false, explain_why},     {"switchover", true, switchover},
-    {"form", true, form},      {"force-master", true, agent_force}, {"freeze", true, freeze},
-    {"thaw", true, thaw},
+    {"status", false, status},           {"explain", false, explain_why},  {"events", false, events},
+    {"history", false, history},         {"switchover", true, switchover}, {"form", true, form},
+    {"force-master", true, agent_force}, {"freeze", true, freeze},         {"thaw", true, thaw},
 };
 
 static void unknown(struct agent *a, uint64_t connection) {

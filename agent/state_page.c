@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include "common/base/bytes.h"
-#include "common/client/layout.h"
 
 #define STATE_MODE 0644  // anybody may know who leads
 #define REPORT_MODE 0660 // the broker is in the agent's group
@@ -118,9 +119,49 @@ int state_page_open(struct state_page **out, const struct state_page_settings *s
   /* how often it led counts on over a restart, so that no reader takes two reigns for one */
   if (!page_read(p->page, &p->state, PAGE_WORDS(struct page_state)))
     memset(&p->state, 0, sizeof p->state);
+  if (!settings->admits)
+    p->state.admitted = PAGE_ANYBODY;
+  else if (p->state.admitted == PAGE_ANYBODY)
+    p->state.admitted = 0;
   nothing(p);
   *out = p;
   return 0;
+}
+
+void state_page_admit(struct state_page *p, uint64_t incarnation) {
+  p->state.admitted = incarnation;
+  show(p, true);
+}
+
+uint64_t state_page_admitted(const struct state_page *p) {
+  return p->state.admitted;
+}
+
+int state_page_bell(const struct state_page *p) {
+  int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  char path[40];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", p->report_fd);
+  if (inotify_add_watch(fd, path, IN_MODIFY) >= 0)
+    return fd;
+  int rc = -errno;
+  close(fd);
+  return rc;
+}
+
+uint32_t state_page_serial(const struct state_page *p) {
+  return (uint32_t)p->state.duty_serial;
+}
+
+uint64_t state_page_ping(struct state_page *p) {
+  p->state.ping++;
+  show(p, true);
+  return p->state.ping;
+}
+
+bool state_page_reported(const struct state_page *p, struct page_report *report) {
+  return page_read(p->report, report, PAGE_WORDS(struct page_report));
 }
 
 void state_page_close(struct state_page *p) {

@@ -77,6 +77,8 @@ static void forget_all(struct witness *w) {
   for (size_t i = 0; i < w->count; i++) {
     runner_close(w->at[i]->runner);
     marks_close(w->at[i]->marks);
+    events_close(w->at[i]->events);
+    history_close(w->at[i]->history);
     cluster_free(&w->at[i]->conf);
     free(w->at[i]);
   }
@@ -119,20 +121,43 @@ static void answer(struct witnessed *one, const struct fact *fact) {
   json_free(reply);
 }
 
+/* Into the log and into the events, with one sentence for both. */
+static void tell(void *arg, struct json *event, enum log_level level, const char *sentence) {
+  struct witnessed *one = arg;
+  log_line(level, "%s: %s", one->conf.name, sentence);
+  events_add(one->events, event, level, sentence);
+}
+
 static void perform(void *arg, const struct action *action) {
   struct witnessed *one = arg;
+  const struct fact *fact = &action->fact;
   char text[SENTENCE_MAX];
   if (action->type != ACTION_TELL)
     return; /* a witness has no address, fence or broker */
-  log_notice("%s: %s", one->conf.name,
-             runner_sentence(&one->conf, VOTER_W, &action->fact, text, sizeof text));
-  answer(one, &action->fact);
+  runner_sentence(&one->conf, VOTER_W, fact, text, sizeof text);
+  history_fact(one->history, fact);
+  tell(one, events_of_fact(one->events, fact), events_fact_level(fact), text);
+  answer(one, fact);
 }
 
 static void stepped(void *arg) {
   struct witnessed *one = arg;
-  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who);
+  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who, one->conf.voter[VOTER_W].name);
   one->who[0] = 0;
+  history_look(one->history, runner_core(one->runner));
+  path_watch_look(&one->paths, runner_endpoint(one->runner), &one->conf, VOTER_W, one->events, tell, one);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct witnessed *one = arg;
+  return marks_note(one->marks, &runner_core(one->runner)->voter.ballot, 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct witnessed *one = arg;
+  marks_noted(one->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(one->history, beat->from, marks_force_of(one->marks, beat->from));
 }
 
 static struct witnessed *find(struct witness *w, const char *name) {
@@ -160,8 +185,13 @@ static void start_order(struct witnessed *one, uint64_t connection, struct order
   event.order = order;
   one->waits = connection;
   one->order = order.type;
-  log_notice("%s: order %s by %s", one->conf.name, order_name(order.type),
-             control_who(one->witness->control, connection, one->who));
+  char text[CONTROL_WHO_SIZE + 64];
+  control_who(one->witness->control, connection, one->who);
+  snprintf(text, sizeof text, "order %s by %s", order_name(order.type), one->who);
+  struct json *given = events_new(one->events, "order", "given");
+  json_put_text(given, "order", order_name(order.type));
+  json_put_text(given, "by", one->who);
+  tell(one, given, LOG_NOTICE, text);
   runner_event(one->runner, event);
 }
 
@@ -191,6 +221,18 @@ static void thaw(struct witness *w, uint64_t connection, const struct json *requ
     start_order(one, connection, (struct order){.type = ORDER_THAW});
 }
 
+static void events(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    events_request(one->events, w->control, connection, request);
+}
+
+static void history(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    history_request(one->history, w->control, connection, request);
+}
+
 static void status(struct witness *w, uint64_t connection, const struct json *request) {
   (void)request;
   struct json *reply = json_new_object();
@@ -214,10 +256,9 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct witness *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status},
-    {"explain", false, explain_why},
-    {"form", true, form},
-    {"freeze", true, freeze},
+    {"status", false, status}, {"explain", false, explain_why},
+    {"events", false, events}, {"history", false, history},
+    {"form", true, form},      {"freeze", true, freeze},
     {"thaw", true, thaw},
 };
 
@@ -246,12 +287,26 @@ static void on_signal(void *arg, int signo) {
 
 static int open_marks(struct witnessed *one, const char *directory) {
   int error;
-  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, &error);
+  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, VOTER_W, &error);
   if (one->marks != NULL && error != 0)
     log_warning(
         "%s: the file of orders cannot be kept (%s): a restart forgets since when the cluster is frozen",
         one->conf.name, strerror(-error));
   return one->marks == NULL ? -ENOMEM : 0;
+}
+
+static int open_events(struct witnessed *one, const char *directory) {
+  char trouble[ERROR_SIZE];
+  one->events = events_open(directory, &one->conf, VOTER_W);
+  one->history = history_open(directory, &one->conf, VOTER_W);
+  if (one->events == NULL || one->history == NULL)
+    return -ENOMEM;
+  if (events_damaged(one->events) != 0)
+    log_warning("%s: %zu lines of the events were damaged and are left out", one->conf.name,
+                events_damaged(one->events));
+  if (events_trouble(one->events, trouble, sizeof trouble)[0] != 0)
+    log_warning("%s: %s", one->conf.name, trouble);
+  return 0;
 }
 
 static int open_clusters(struct witness *w, const struct witness_options *options) {
@@ -267,11 +322,13 @@ static int open_clusters(struct witness *w, const struct witness_options *option
       snprintf(trace, sizeof trace, "%s.%s", options->trace, one->conf.name);
       shared.trace = trace;
     }
-    struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
+    struct runner_hands hands = {
+        .arg = one, .perform = perform, .stepped = stepped, .note = on_note, .noted = on_noted};
     int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
     if (rc != 0)
       log_error("%s: %s", one->conf.name, error);
     rc = rc != 0 ? rc : open_marks(one, options->state_directory);
+    rc = rc != 0 ? rc : open_events(one, options->state_directory);
     if (rc != 0)
       return rc;
   }
@@ -302,8 +359,12 @@ static int serve(struct witness *w, const struct witness_options *options) {
   struct loop_signal *interrupt = loop_signal_new(w->loop, SIGINT, on_signal, w);
   if (rc != 0 || term == NULL || interrupt == NULL)
     return rc != 0 ? rc : -ENOMEM;
-  for (size_t i = 0; i < w->count; i++)
+  for (size_t i = 0; i < w->count; i++) {
+    struct json *event = events_new(w->at[i]->events, "daemon", "started");
+    json_put_text(event, "version", TANIST_VERSION);
+    events_add(w->at[i]->events, event, LOG_NOTICE, "the witness has started");
     runner_start(w->at[i]->runner);
+  }
   log_notice("witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
   return loop_run(w->loop);
 }

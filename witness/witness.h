@@ -4,7 +4,10 @@
 #define TANIST_WITNESS_WITNESS_H
 
 #include "common/base/control.h"
+#include "common/base/events.h"
+#include "common/base/history.h"
 #include "common/base/marks.h"
+#include "common/base/path_watch.h"
 #include "common/base/runner.h"
 
 #define WITNESS_FILES_MAX 64 // of -c on the command line
@@ -25,6 +28,9 @@ struct witnessed {
   uint8_t order;  // enum order_type of it
   char who[CONTROL_WHO_SIZE];
   struct marks *marks; // what people are told of orders
+  struct events *events;
+  struct history *history;
+  struct path_watch paths;
 };
 
 struct witness {

@@ -104,7 +104,7 @@ const struct cluster_check *cluster_broker_check(const struct cluster_conf *clus
 }
 
 const char *cluster_driver_name(const struct cluster_conf *cluster) {
-  static const char *const names[] = {"none", "redis", "postgresql", "exec", "coprocess", "ocf", "systemd"};
+  static const char *const names[] = {"none", "redis", "postgresql", "exec", "coprocess", "ocf", "systemd", "library"};
   return names[cluster->broker.driver];
 }
 

@@ -60,7 +60,8 @@ enum cluster_driver {
   DRIVER_EXEC,
   DRIVER_COPROCESS,
   DRIVER_OCF,
-  DRIVER_SYSTEMD
+  DRIVER_SYSTEMD,
+  DRIVER_LIBRARY // a broker that speaks for itself through libtanist
 };
 enum cluster_check_kind { CHECK_BROKER, CHECK_TCP, CHECK_EXEC };
 enum cluster_kernel { KERNEL_REQUIRE, KERNEL_PREFER, KERNEL_OFF };

@@ -5,6 +5,8 @@
 
 #include "common/client/layout.h"
 
+#include <time.h>
+
 struct tanist {
   const struct page *page;
   int fd;
@@ -19,5 +21,20 @@ struct tanist {
   struct page_report said; // what stands there
   uint64_t commit, commit_epoch;
 };
+
+static inline uint64_t handle_now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+// Whether what the page says is for this process: always, unless it has reported as the broker and another
+// one is meant.
+static inline bool handle_admitted(const struct tanist *t, uint64_t admitted) {
+  return admitted == PAGE_ANYBODY || t->report == NULL || admitted == t->said.incarnation;
+}
+
+// Answers the agent's question whether the broker's loop turns, if this is the broker.
+void handle_answer(struct tanist *, uint64_t ping);
 
 #endif

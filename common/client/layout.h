@@ -30,17 +30,25 @@ struct page_head {
 struct page_state {
   uint64_t epoch; // first: tanist_epoch reads it alone
   uint64_t role, reign, lease_end_ns;
+  uint64_t admitted; // the broker that the duty is for: its page_report.incarnation, PAGE_ANYBODY, or 0
   uint64_t masterships;
   uint64_t need, master, master_epoch;
   uint64_t duty_serial, duty_mode, duty_epoch, duty_flags;
+  uint64_t ping;           // the agent asks whether the broker's loop turns
   uint64_t alive_until_ns; // the agent writes again before
   char master_address[TANIST_ADDRESS_MAX];
 };
 
+// A broker that starts anew must not go on with a duty given to the one before: it may have lost the last of
+// what that one said. So a duty counts only for the broker that the agent has admitted.
+#define PAGE_ANYBODY UINT64_MAX // the broker has a driver that does not need the pages
+
 enum page_duty_flag { PAGE_PAUSED = 1, PAGE_EVICT = 2 };
 
 struct page_report {
-  uint64_t pid; // of the broker; another one: another incarnation
+  uint64_t pid; // of the broker
+  uint64_t incarnation; // when it began to report, CLOCK_BOOTTIME ns: another one, another broker
+  uint64_t pong;        // the last ping it has seen
   uint64_t epoch, durable, applied;
   uint64_t peer_epoch, peer_position;
   uint64_t attached, unfit;
@@ -48,6 +56,8 @@ struct page_report {
   uint64_t counter[TANIST_COUNTERS];
   uint64_t suspects; // how often; with the last reason
   char suspect[128];
+  uint64_t orphans; // how many files; with the last one's path
+  char orphan[256];
 };
 
 #define PAGE_WORDS(type) (sizeof(type) / sizeof(uint64_t))

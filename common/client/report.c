@@ -24,7 +24,7 @@ static int open_report(struct tanist *t) {
   if (rc == 0)
     rc = page_map(&t->report, &t->report_fd, path, PAGE_REPORT_MAGIC, true);
   if (rc == 0)
-    t->said = (struct page_report){.pid = (uint64_t)getpid()};
+    t->said = (struct page_report){.pid = (uint64_t)getpid(), .incarnation = handle_now_ns()};
   return rc;
 }
 
@@ -37,14 +37,26 @@ static int say(struct tanist *t) {
   return 0;
 }
 
+void handle_answer(struct tanist *t, uint64_t ping) {
+  if (t->report == NULL || t->said.pong == ping)
+    return;
+  t->said.pong = ping;
+  say(t);
+  page_ring(t->report_fd);
+}
+
 int tanist_report_position(struct tanist *t, uint64_t epoch, uint64_t durable, uint64_t applied) {
+  bool first = t->report == NULL;
   int rc = ready(t);
   if (rc != 0)
     return rc;
   t->said.epoch = epoch;
   t->said.durable = durable;
   t->said.applied = applied;
-  return say(t);
+  rc = say(t);
+  if (first) /* here is a broker */
+    page_ring(t->report_fd);
+  return rc;
 }
 
 int tanist_peer_acked(struct tanist *t, uint64_t epoch, uint64_t position) {
@@ -109,21 +121,37 @@ int tanist_progress(struct tanist *t, enum tanist_counter counter, uint64_t n) {
   return say(t);
 }
 
+/* As text of a page: what does not fit is cut off. */
+static void put_text(char *to, size_t room, const char *text) {
+  size_t size = strnlen(text, room - 1);
+  memset(to, 0, room);
+  memcpy(to, text, size);
+}
+
+int tanist_orphaned(struct tanist *t, const char *path) {
+  int rc = ready(t);
+  if (rc != 0)
+    return rc;
+  put_text(t->said.orphan, sizeof t->said.orphan, path);
+  t->said.orphans++;
+  rc = say(t);
+  page_ring(t->report_fd);
+  return rc;
+}
+
 int tanist_suspect(struct tanist *t, const char *reason) {
   int rc = ready(t);
   if (rc != 0)
     return rc;
-  size_t size = strnlen(reason, sizeof t->said.suspect - 1);
-  memset(t->said.suspect, 0, sizeof t->said.suspect);
-  memcpy(t->said.suspect, reason, size);
+  put_text(t->said.suspect, sizeof t->said.suspect, reason);
   t->said.suspects++;
   rc = say(t);
   page_ring(t->report_fd);
   return rc;
 }
 
-static bool leads(const struct page_state *now) {
-  return now->role == TANIST_MASTER && now->duty_mode == TANIST_LEAD && now->duty_epoch == now->reign &&
+static bool leads(const struct tanist *t, const struct page_state *now) {
+  return handle_admitted(t, now->admitted) && now->role == TANIST_MASTER && now->duty_mode == TANIST_LEAD && now->duty_epoch == now->reign &&
          !(now->duty_flags & PAGE_PAUSED);
 }
 
@@ -136,7 +164,7 @@ static uint64_t held(const struct tanist *t, const struct page_state *now) {
 
 uint64_t tanist_commit_position(struct tanist *t) {
   struct page_state now;
-  if (!page_read(t->page, &now, PAGE_WORDS(struct page_state)) || !leads(&now))
+  if (!page_read(t->page, &now, PAGE_WORDS(struct page_state)) || !leads(t, &now))
     return 0;
   if (t->commit_epoch != now.reign) {
     t->commit_epoch = now.reign;

@@ -4,16 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/client/handle.h"
-
-static uint64_t boottime_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 int tanist_open(struct tanist **out, const char *path) {
   *out = NULL;
@@ -52,8 +45,9 @@ uint64_t tanist_epoch(const struct tanist *t) {
   return atomic_load_explicit(&t->page->word[0], memory_order_acquire);
 }
 
-static void fill(struct tanist_view *view, const struct page_state *s, uint32_t self) {
-  *view = (struct tanist_view){.self = self,
+static void fill(const struct tanist *t, struct tanist_view *view, const struct page_state *s) {
+  bool admitted = handle_admitted(t, s->admitted);
+  *view = (struct tanist_view){.self = t->page->head.self,
                                .role = (uint32_t)s->role,
                                .epoch = s->epoch,
                                .reign = s->reign,
@@ -63,7 +57,7 @@ static void fill(struct tanist_view *view, const struct page_state *s, uint32_t 
                                .master = (uint32_t)s->master,
                                .master_epoch = s->master_epoch,
                                .duty_serial = (uint32_t)s->duty_serial,
-                               .duty_mode = (uint32_t)s->duty_mode,
+                               .duty_mode = admitted ? (uint32_t)s->duty_mode : TANIST_HOLD,
                                .duty_epoch = s->duty_epoch,
                                .paused = (s->duty_flags & PAGE_PAUSED) != 0,
                                .evict = (s->duty_flags & PAGE_EVICT) != 0};
@@ -74,19 +68,19 @@ int tanist_view(const struct tanist *t, struct tanist_view *view) {
   struct page_state state;
   if (!page_read(t->page, &state, PAGE_WORDS(struct page_state)))
     return -EAGAIN;
-  fill(view, &state, t->page->head.self);
-  return state.alive_until_ns > boottime_ns() ? 0 : -ESTALE;
+  fill(t, view, &state);
+  return state.alive_until_ns > handle_now_ns() ? 0 : -ESTALE;
 }
 
 /* Only the words it needs: this is asked for each message. They are the first of the page. */
 bool tanist_may_serve(const struct tanist *t, uint64_t *epoch) {
-  uint64_t word[4];
+  uint64_t word[5];
   static_assert(offsetof(struct page_state, role) == 8 && offsetof(struct page_state, reign) == 16 &&
-                    offsetof(struct page_state, lease_end_ns) == 24,
-                "role, reign and the lease's end follow the epoch");
-  if (!page_read(t->page, word, 4) || word[1] != TANIST_MASTER)
+                    offsetof(struct page_state, lease_end_ns) == 24 && offsetof(struct page_state, admitted) == 32,
+                "role, reign, the lease's end and who is meant follow the epoch");
+  if (!page_read(t->page, word, 5) || word[1] != TANIST_MASTER || !handle_admitted(t, word[4]))
     return false;
-  if (word[3] != TANIST_LEASE_SOLE && word[3] <= boottime_ns())
+  if (word[3] != TANIST_LEASE_SOLE && word[3] <= handle_now_ns())
     return false;
   if (epoch != NULL)
     *epoch = word[2];
@@ -145,10 +139,20 @@ static int tell_end(struct tanist *t, const struct tanist_view *now, struct tani
   return 0;
 }
 
+/* As tanist_view, and the agent hears that this loop turns. */
+static int look(struct tanist *t, struct tanist_view *view) {
+  struct page_state state;
+  if (!page_read(t->page, &state, PAGE_WORDS(struct page_state)))
+    return -EAGAIN;
+  fill(t, view, &state);
+  handle_answer(t, state.ping);
+  return 0;
+}
+
 int tanist_next(struct tanist *t, struct tanist_change *change) {
   struct tanist_view now, *told = &t->told;
   drain(t); /* before the look: what comes after it rings again */
-  int rc = tanist_view(t, &now);
+  int rc = look(t, &now);
   if (rc == -EAGAIN)
     return rc;
   if (tell_end(t, &now, change) != 0)
@@ -170,8 +174,10 @@ int tanist_next(struct tanist *t, struct tanist_change *change) {
     told->master_epoch = now.master_epoch;
     return tell(change, TANIST_EPOCH, leads ? now.reign : now.master_epoch, &now);
   }
-  if (now.duty_serial != told->duty_serial || now.need != told->need) {
+  bool duty = now.duty_serial != told->duty_serial || now.duty_mode != told->duty_mode;
+  if (duty || now.need != told->need) {
     told->duty_serial = now.duty_serial;
+    told->duty_mode = now.duty_mode;
     told->need = now.need;
     return tell(change, TANIST_DUTY, now.duty_epoch, &now);
   }

@@ -228,6 +228,9 @@ TANIST_API int tanist_progress(struct tanist *, enum tanist_counter, uint64_t n)
 // The broker here finds that the master is not serving it: said in status, nothing is done by it alone.
 TANIST_API int tanist_suspect(struct tanist *, const char *reason);
 
+// An orphan file (below) has been written: its path goes into the agent's events.
+TANIST_API int tanist_orphaned(struct tanist *, const char *path);
+
 // ---- a producer's outbox, and the receiver's de-duplication ----
 
 struct tanist_outbox;

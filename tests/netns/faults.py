@@ -10,7 +10,7 @@ import subprocess
 from testbed import BUILD, REDIS_PORT, expect
 
 LOSS_PERCENT = 30
-DELAY_MS = 100       # one way: a beat arrives when the next one leaves
+DELAY_MS = 40        # one way: within what L2 allows an answer, two beats for both ways
 LATE_PERCENT = 25    # reorder: so many frames of a hundred are passed by those of the next two beats
 LATE_MS = 250
 WIRE_KINDS = ("cut", "loss", "delay", "reorder")

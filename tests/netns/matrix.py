@@ -77,21 +77,23 @@ class Pair:
             self.child.stdin.flush()
             if select.select([self.child.stdout], [], [], ROW_SECONDS_MAX)[0]:
                 return json.loads(self.child.stdout.readline())
-        except (OSError, ValueError):
-            pass
+        except (OSError, ValueError) as reason:
+            return {"failure": f"it ended by itself ({reason}): see the story there", "story": [], "seconds": 0}
         return {"failure": f"no answer within {ROW_SECONDS_MAX} s", "story": [], "seconds": ROW_SECONDS_MAX}
 
-    def end(self, keep=False):
-        """Ends it with all that it started."""
-        for pipe in (self.child.stdin, self.child.stdout):
-            try:
-                pipe.close()
-            except OSError:
-                pass
+    def end(self, failed):
+        """Ends it with all that it started; its traces are judged then. False if they show a broken promise."""
+        try:
+            self.child.stdin.close()
+            clean = failed or self.child.wait(ROW_SECONDS_MAX) == 0
+        except (OSError, subprocess.TimeoutExpired):
+            clean = False
         self.child.kill()
         self.child.wait()
-        if not keep:
+        self.child.stdout.close()
+        if clean and not failed:
             shutil.rmtree(self.directory, ignore_errors=True)
+        return clean
 
 
 def good(result):
@@ -109,14 +111,13 @@ class Run:
     def __init__(self, table, rows, jobs):
         self.table, self.rows, self.jobs = table, rows, jobs
         self.waiting, self.again = queue.Queue(), []
-        self.lock, self.failed, self.count = threading.Lock(), 0, 0
+        self.lock, self.failed = threading.Lock(), 0
         for row in rows:
             self.waiting.put(row)
 
     def report(self, row, result, pair, last):
         """Prints a row's result; with what was promised and where the logs are if it is another."""
         with self.lock:
-            self.count += last or good(result)
             word = "ok" if good(result) else "FAILED" if last else "again"
             print(f"{word:7}{title(*row):36}{result['seconds']:5.1f} s  load {os.getloadavg()[0]:4.1f}  "
                   + "; ".join(step[1] for step in result["story"]), flush=True)
@@ -143,10 +144,17 @@ class Run:
                     self.failed += last
                     self.again += [] if last else [row]
             if not good(result) or pair.played == ROWS_A_PAIR:
-                pair.end(keep=not good(result))
+                self.end(pair, result)
                 pair = None
         if pair:
-            pair.end()
+            self.end(pair, result)
+
+    def end(self, pair, result):
+        """A pair whose traces show a broken promise has failed, whatever its rows were like."""
+        if not pair.end(failed=not good(result)):
+            with self.lock:
+                self.failed += 1
+                print(f"FAILED the traces of {pair.played} rows show a broken promise: {pair.directory}/story", flush=True)
 
     def once_more(self):
         """Alone, and on a new pair."""
@@ -155,7 +163,7 @@ class Run:
             result = pair.play(row)
             self.failed += not good(result)
             self.report(row, result, pair, True)
-            pair.end(keep=not good(result))
+            self.end(pair, result)
 
     def run(self):
         players = [threading.Thread(target=self.work, daemon=True) for _ in range(self.jobs)]
@@ -164,7 +172,7 @@ class Run:
         for player in players:
             player.join()
         self.once_more()
-        print(f"{len(self.rows) - self.failed} passed, {self.failed} failed")
+        print(f"{max(0, len(self.rows) - self.failed)} passed, {self.failed} failed")
         return 1 if self.failed else 0
 
 

@@ -55,6 +55,7 @@ static int set_up(void **unused) {
   snprintf(report_path, sizeof report_path, "%s/orders.a.report", directory);
   state = (struct page_state){.role = TANIST_SECONDARY,
                               .need = 3,
+                              .admitted = PAGE_ANYBODY,
                               .master = TANIST_NOBODY,
                               .duty_serial = 1,
                               .alive_until_ns = in_ms(60000)};
@@ -277,6 +278,46 @@ static void alone_the_own_copy_is_enough(void **unused) {
   assert_false(tanist_ack_ready(t, 4, 101));
 }
 
+static void a_broker_that_starts_anew_is_admitted_first(void **unused) {
+  (void)unused;
+  struct tanist_view view;
+  struct tanist_stamp stamp;
+  struct tanist_change change;
+  struct page_report said;
+  state.admitted = 7; /* the one before */
+  master(4, 1);
+  assert_true(tanist_may_serve(t, NULL)); /* a reader only */
+  assert_int_equal(tanist_report_position(t, 4, 100, 100), 0);
+  assert_false(tanist_may_serve(t, NULL));
+  assert_false(tanist_ack_ready(t, 4, 100));
+  assert_int_equal(tanist_stamp(t, &stamp), -EPERM);
+  assert_int_equal(tanist_view(t, &view), 0);
+  assert_int_equal(view.duty_mode, TANIST_HOLD);
+  while (tanist_next(t, &change) == 1)
+    ;
+  assert_true(page_read(report, &said, PAGE_WORDS(struct page_report)));
+  state.admitted = said.incarnation;
+  show();
+  assert_int_equal(tanist_next(t, &change), 1); /* the same serial, but now it is meant */
+  assert_int_equal(change.type, TANIST_DUTY);
+  assert_true(tanist_ack_ready(t, 4, 100));
+}
+
+static void a_ping_is_answered_by_the_broker_alone(void **unused) {
+  (void)unused;
+  struct tanist_change change;
+  struct page_report said;
+  state.ping = 5;
+  show();
+  tanist_next(t, &change);
+  assert_true(page_read(report, &said, PAGE_WORDS(struct page_report)));
+  assert_int_equal(said.pong, 0); /* it has reported nothing: a reader */
+  assert_int_equal(tanist_report_position(t, 4, 100, 100), 0);
+  tanist_next(t, &change);
+  assert_true(page_read(report, &said, PAGE_WORDS(struct page_report)));
+  assert_int_equal(said.pong, 5);
+}
+
 static void a_pause_and_a_new_epoch_withhold(void **unused) {
   (void)unused;
   master(4, 1);
@@ -333,6 +374,8 @@ int main(void) {
       TEST(stamps_count_within_a_reign),
       TEST(an_acknowledgement_waits_for_all_of_need),
       TEST(alone_the_own_copy_is_enough),
+      TEST(a_broker_that_starts_anew_is_admitted_first),
+      TEST(a_ping_is_answered_by_the_broker_alone),
       TEST(a_pause_and_a_new_epoch_withhold),
       TEST(a_secondary_that_comes_back_confirms_anew),
       TEST(the_agent_reads_what_the_broker_says),

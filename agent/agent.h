@@ -3,6 +3,8 @@
 #ifndef TANIST_AGENT_AGENT_H
 #define TANIST_AGENT_AGENT_H
 
+#include <limits.h>
+
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
@@ -40,7 +42,9 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct http *http; // NULL: nothing is told over HTTP
   struct state_page *state_page;
+  char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks; // what people are told of orders
   struct events *events;
   struct history *history;
@@ -53,7 +57,7 @@ struct agent {
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well
-  char address_trouble[320], fence_trouble[160];
+  char address_trouble[320], http_trouble[256], fence_trouble[160];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.

@@ -83,11 +83,11 @@ static struct json *warnings(const struct witnessed *w) {
     json_add_text(list, trouble);
   if (history_trouble(w->history, trouble, sizeof trouble)[0] != 0)
     json_add_text(list, trouble);
-  marks_warn(w->marks, &w->conf, VOTER_W, &core->voter.ballot, list);
+  marks_warn(w->marks, &w->conf, &core->voter.ballot, list);
   return list;
 }
 
-static struct json *cluster(const struct witnessed *w) {
+struct json *witness_cluster_status(const struct witnessed *w) {
   const struct core *core = runner_core(w->runner);
   const struct promise *promise = &core->voter.promise;
   bool promised = voter_promised(&core->voter, clock_now()) && promise->leader < NODES;
@@ -99,13 +99,15 @@ static struct json *cluster(const struct witnessed *w) {
   json_put_text(cluster, "leader", promised ? w->conf.voter[promise->leader].name : NULL);
   json_put_uint(cluster, "leader_epoch", promise->leader_epoch);
   json_put_bool(cluster, "frozen", core->voter.ballot.frozen.on);
-  marks_put_status(w->marks, &w->conf, VOTER_W, &core->voter.ballot, cluster);
+  marks_put_status(w->marks, &w->conf, &core->voter.ballot, cluster);
   json_put_bool(cluster, "blank", core->voter.ballot.blank);
   json_put(cluster, "record", record(w));
   for (unsigned i = 0; i < NODES; i++)
     json_add(voters, node(w, i));
   json_put(cluster, "voters", voters);
   json_put(cluster, "rejected", rejected(w));
+  json_put_uint(cluster, "events", events_count(w->events));
+  json_put_uint(cluster, "reigns", history_count(w->history));
   json_put(cluster, "warnings", warnings(w));
   return cluster;
 }
@@ -113,7 +115,7 @@ static struct json *cluster(const struct witnessed *w) {
 struct json *witness_status(const struct witness *witness) {
   struct json *status = json_new_object(), *clusters = json_new_array();
   for (size_t i = 0; i < witness->count; i++)
-    json_add(clusters, cluster(witness->at[i]));
+    json_add(clusters, witness_cluster_status(witness->at[i]));
   json_put(status, "clusters", clusters);
   return status;
 }

@@ -35,8 +35,10 @@ struct runner {
 
 static void send_beat(struct runner *r, const struct beat *beat) {
   struct beat sent = *beat;
+  char note[SEAL_NOTE_MAX];
+  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, note, sizeof note) : 0;
   sent.wall_ms = clock_wall_ms();
-  endpoint_send(r->endpoint, &sent); /* a beat may be lost anyway: the paths count their errors */
+  endpoint_send(r->endpoint, &sent, note, size); /* a beat may be lost anyway: the paths count their errors */
 }
 
 static bool persist(struct runner *r, const struct ballot *ballot) {
@@ -114,11 +116,14 @@ static void on_timer(void *arg) {
   runner_event(arg, (struct event){.type = EVENT_TIMER});
 }
 
-static void on_beat(void *arg, uint64_t session, const struct beat *beat) {
+static void on_beat(void *arg, uint64_t session, const struct beat *beat, const char *note, size_t size) {
+  const struct runner *r = arg;
   struct event event = {.type = EVENT_BEAT};
   event.beat.session = session;
   event.beat.beat = *beat;
   runner_event(arg, event);
+  if (size > 0 && r->started && r->hands.noted != NULL)
+    r->hands.noted(r->hands.arg, beat, note, size);
 }
 
 /* A peer that does not know our session yet learns it by the next beat; that one is due soon enough, and an

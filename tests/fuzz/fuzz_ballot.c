@@ -52,7 +52,7 @@ static void marks(struct input *rest) {
     json_free(status);
     json_free(warnings);
     ballot.frozen.serial = input_u8(rest);
-    marks_look(m, &ballot, "root (uid 0)");
+    marks_look(m, &ballot, i == 0 ? "root (uid 0)" : "", "a");
   }
   marks_close(m);
 }

@@ -201,6 +201,7 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  warn_if(list, a->reload_trouble);
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);

@@ -71,6 +71,16 @@ static void order(unsigned who) {
   process_post(who, &event);
 }
 
+static void reload(unsigned who) {
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = (uint8_t)below(NODES),
+                                        .witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000),
+                                        .degrade_ms = (uint32_t)between(300, 3000),
+                                        .join_hold_ms = (uint32_t)between(0, 2000)};
+  trace("%s reads its configuration again", voter_name(who));
+  process_post(who, &event);
+}
+
 void chaos_next(void) {
   schedule(sim.now + between(1, 2 * sim.chaos_every_us), WHAT_CHAOS, 0, 0, UINT32_MAX, 0);
   if (!sim.chaos)
@@ -124,6 +134,8 @@ void chaos_next(void) {
       order(who);
     break;
   case 13:
+    if (chance(3))
+      reload(who);
     set_rate(who, 1000000 - (int64_t)below(sim.config.drift_ppm + 1));
     break;
   case 14:

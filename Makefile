@@ -43,7 +43,14 @@ WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer
+# The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
+CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
+PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
+PAGES := $(call objects,$(wildcard common/client/*.c))
+LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
+TRACECHECK := $(B)/tests/trace/tracecheck
+TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer) $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -55,24 +62,49 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze check clean demo format help install netns netns-short pure scenario sim tidy tools unit
-all: $(PROGRAMS) ## build the programs into build/VARIANT (default)
+.PHONY: all analyze bench-broker bench-client check clean demo format help install mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
-$(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(BASE) $(CORE)
+$(B)/libtanist.so: $(CLIENT)
+	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -Wl,-soname,libtanist.so.0 -o $@ $^
+	@ln -sf $(@F) $@.0
+$(B)/libtanist.a: $(CLIENT)
+	ld -r -o $(B)/pic/libtanist.o $^
+	objcopy --localize-hidden $(B)/pic/libtanist.o
+	rm -f $@
+	ar rcs $@ $(B)/pic/libtanist.o
+$(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(B)/tanist: $(CTL) $(BASE) $(CORE)
+$(B)/tanist: $(CTL) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(BASE) $(CORE)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
-$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(BASE) $(CORE)
+$(B)/tests/unit/test_tracecheck: $(TRACE)
+$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
-$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
+# What of the base it takes: the ballot's real reader and writer, and the epoch history.
+SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durable slot crc) common/client/history common/client/keep))
+$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(TOOLS): %: %.o
+$(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+$(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
+	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
+# The reference broker links what a user's would: libtanist and libevent.
+WIRE := $(B)/tests/broker/frame.o
+$(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
+$(patsubst %,$(B)/tests/broker/%,produce consume republish): $(B)/tests/broker/reach.o $(WIRE)
+$(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
+$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -82,13 +114,23 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
-	@$(SIM) $(or $(SEED),1) $(RUNS)
+	@tests/sim/run $(SIM) $(or $(SEED),1) $(RUNS)
+mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... ALL=1 REWRITE=1)
+	@python3 -B tests/mutate/mutate.py $(if $(ALL),--all) $(if $(REWRITE),--rewrite) $(NAMES)
+mutate-short: # that every mutation still applies and compiles
+	@python3 -B tests/mutate/mutate.py --short
+trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
+	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
+	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
+bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
+	@$<
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
@@ -97,8 +139,11 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
-netns-short: all tools
+	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
+	python3 -B tests/netns/fence_test.py --short
+	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)
@@ -110,6 +155,12 @@ demo: ## install what is missing, build, show a Redis pair fail over (KEEP=1 lea
 install: all ## install under DESTDIR and PREFIX; a configuration in use is never touched
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/tanist-agent $(B)/tanist-witness
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/tanist
+	install -D -m 644 common/client/tanist.h $(DESTDIR)$(PREFIX)/include/tanist.h
+	install -D -m 755 $(B)/libtanist.so $(LIB)/libtanist.so.0
+	install -D -m 644 -t $(LIB) $(B)/libtanist.a
+	ln -sf libtanist.so.0 $(LIB)/libtanist.so
+	install -d -m 755 $(LIB)/pkgconfig
+	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|' common/client/tanist.pc.in >$(LIB)/pkgconfig/tanist.pc
 	install -d -m 755 $(ETC) $(LIB)/systemd/system $(LIB)/sysusers.d
 	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(ETC)/$$(basename $$f).example; done
 	for f in $(wildcard packaging/man/*.[1-8]); do \

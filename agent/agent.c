@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/orphans.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/seal.h"
 
 #define RETIRE_MS 10000 // what a clean stop gives a hand-over
 #define STOP_MS 12000   // and all of itself
@@ -40,7 +42,9 @@ static void on_broker(void *arg) {
 static void on_health(void *arg) {
   struct agent *a = arg;
   const struct health_result *health = health_result(a->health);
-  log_notice("broker: %s", health->dead ? "dead" : health->healthy ? "healthy" : "not known to be healthy");
+  const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
+  note(a, note_new(a, "broker", what), LOG_NOTICE, "broker: %s",
+       health->dead || health->healthy ? what : "not known to be healthy");
   agent_report(a);
 }
 
@@ -58,7 +62,8 @@ static void start(struct agent *a) {
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
  * fence. */
 static void on_start_timer(void *arg) {
-  log_warning("the broker does not answer yet: taking part without it");
+  note(arg, note_new(arg, "broker", "silent"), LOG_WARNING,
+       "the broker does not answer yet: taking part without it");
   start(arg);
 }
 
@@ -88,20 +93,40 @@ static void stop_if_released(struct agent *a) {
 }
 
 static void on_stepped(void *arg) {
-  stop_if_released(arg);
+  struct agent *a = arg;
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
+  a->order.who[0] = 0;
+  note_look(a);
+  stop_if_released(a);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct agent *a = arg;
+  const struct core *core = runner_core(a->runner);
+  return marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct agent *a = arg;
+  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
 }
 
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
-  log_warning("the broker did not let go in time: leaving with the fence closed");
+  note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,
+       "the broker did not let go in time: leaving with the fence closed");
   loop_stop(a->loop);
 }
 
 static void on_signal(void *arg, int signo) {
   struct agent *a = arg;
-  log_notice("%s: stopping", signo == SIGTERM ? "SIGTERM" : "SIGINT");
   if (a->stopping)
     return;
+  note(a, note_new(a, "daemon", "stopping"), LOG_NOTICE, "%s: stopping",
+       signo == SIGTERM ? "SIGTERM" : "SIGINT");
   a->stopping = true;
   start(a);
   loop_timer_in(a->stop_timer, STOP_MS * 1000);
@@ -170,6 +195,23 @@ static int open_kernel(struct agent *a) {
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
 
+static void on_orphaned(void *arg, const char *path) {
+  struct agent *a = arg;
+  int rc = orphans_adopt(a->orphans, path);
+  struct json *event = note_new(a, "broker", "orphaned");
+  json_put_text(event, "path", path);
+  note(a, event, LOG_WARNING,
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans "
+       "list'%s%s",
+       path, rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+  for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
+    event = note_new(a, "broker", "orphan-removed");
+    json_put_text(event, "path", gone);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone,
+         ORPHANS_KEPT);
+  }
+}
+
 static int open_broker(struct agent *a) {
   const struct cluster_check *probe = cluster_broker_check(&a->conf);
   struct broker_settings s = {.cluster = a->conf.name,
@@ -181,11 +223,14 @@ static int open_broker(struct agent *a) {
                               .replication = (uint8_t)a->conf.broker.replication,
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
+                              .page = a->state_page,
+                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .cleared = on_cleared};
+  struct broker_watch watch = {
+      .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
@@ -224,6 +269,30 @@ static int open_health(struct agent *a) {
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
+static int open_marks(struct agent *a) {
+  const char *name = a->conf.voter[a->self].name;
+  int error;
+  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, a->self, &error);
+  if (a->marks != NULL && error != 0)
+    log_warning("%s/%s.%s.orders cannot be kept (%s): force-master is refused, and a restart forgets since "
+                "when the cluster is frozen",
+                a->conf.state_directory, a->conf.name, name, strerror(-error));
+  return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
+static int open_events(struct agent *a) {
+  char trouble[ERROR_SIZE];
+  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
+  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
+  if (a->events == NULL || a->history == NULL)
+    return fail("start", NULL, -ENOMEM);
+  if (events_damaged(a->events) != 0)
+    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
+  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
+    log_warning("%s", trouble);
+  return 0;
+}
+
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -235,9 +304,26 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .crypto = a->crypto,
                                  .state_directory = a->conf.state_directory,
                                  .trace = options->trace};
-  struct runner_hands hands = {.arg = a, .perform = agent_perform, .stepped = on_stepped};
+  struct runner_hands hands = {
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
+}
+
+/* Before the runner: whoever reads a page of a former agent's is to learn that it leads no more. */
+static int open_state_page(struct agent *a) {
+  char state[256], report[256];
+  struct state_page_settings s = {
+      .state_path = cluster_run_path(&a->conf, a->self, "state", state, sizeof state),
+      .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
+      .self = a->self,
+      .cluster = seal_cluster_id(a->conf.name),
+      .admits = a->conf.broker.driver == DRIVER_LIBRARY,
+      .alive_ms = 2 * a->conf.lease_ms};
+  for (unsigned i = 0; i < NODES; i++)
+    s.brokers[i] = a->conf.broker.peers[i];
+  int rc = state_page_open(&a->state_page, &s);
+  return rc != 0 ? fail(s.state_path, NULL, rc) : 0;
 }
 
 static int open_control(struct agent *a) {
@@ -268,8 +354,11 @@ static int open_loop(struct agent *a) {
 
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
+  rc = rc != 0 ? rc : open_events(a);
   rc = rc != 0 ? rc : open_kernel(a);
+  rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
+  rc = rc != 0 ? rc : open_marks(a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   return rc != 0 ? rc : open_control(a);
@@ -279,13 +368,17 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
   control_close(a->control);
+  broker_close(a->broker);
+  state_page_close(a->state_page);
   if (a->vip != NULL)
     vip_drop(a->vip);
   if (a->fence != NULL)
     fence_close(a->fence);
-  broker_close(a->broker);
   health_close(a->health);
   runner_close(a->runner);
+  marks_close(a->marks);
+  events_close(a->events);
+  history_close(a->history);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);
@@ -332,8 +425,10 @@ int agent_run(const struct agent_options *options) {
   }
   int rc = open_all(a, options);
   if (rc == 0) {
-    log_notice("%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name, a->conf.name,
-               a->conf.lease_ms, fence_mechanism(a->fence));
+    struct json *event = note_new(a, "daemon", "started");
+    json_put_text(event, "version", TANIST_VERSION);
+    note(a, event, LOG_NOTICE, "%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name,
+         a->conf.name, a->conf.lease_ms, fence_mechanism(a->fence));
     hold_broker(a);
     rc = loop_run(a->loop);
   }

@@ -3,11 +3,16 @@
 #ifndef TANIST_AGENT_AGENT_H
 #define TANIST_AGENT_AGENT_H
 
+#include <limits.h>
+
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/note.h"
+#include "agent/state_page.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
+#include "common/base/marks.h"
 #include "common/base/runner.h"
 
 struct agent_options {
@@ -16,12 +21,13 @@ struct agent_options {
   const char *trace; // NULL: none
 };
 
-// The one request that waits for the protocol: a switchover, or a form.
+// The one request that waits for the protocol.
 struct agent_order {
   bool waits;
   uint8_t type; // enum order_type
   uint64_t connection;
   bool handed; // handed over; the new master is awaited
+  char who[CONTROL_WHO_SIZE];
 };
 
 struct agent {
@@ -36,6 +42,12 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct state_page *state_page;
+  char orphans[PATH_MAX]; // where orphan files are
+  struct marks *marks;    // what people are told of orders
+  struct events *events;
+  struct history *history;
+  struct noted noted;
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt, *hangup;
   const char *file;  // the configuration's
@@ -73,6 +85,11 @@ void agent_cleared(struct agent *);
 void agent_request(void *agent, uint64_t connection, const struct json *request, bool may_change);
 void agent_order_fact(struct agent *, const struct fact *);
 void agent_order_late(void *agent); // the order's timer
+void agent_order_start(struct agent *, uint64_t connection, struct order);
+void agent_answer(struct agent *, uint64_t connection, const char *text); // {"ok": true, "text": …}
+
+// force.c: force-master (F1)
+void agent_force(struct agent *, uint64_t connection, const struct json *request);
 
 // status.c: the object that `tanist --json status` prints; the caller's to free.
 struct json *agent_status(const struct agent *);

@@ -40,7 +40,8 @@ struct ctl_command {
   const char *help;      // what it does, in a line
 };
 
-ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter, ctl_explain;
+ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter, ctl_explain,
+    ctl_force_master, ctl_freeze, ctl_thaw, ctl_events, ctl_history, ctl_orphans;
 
 // The whole program but for exit().
 int ctl_main(struct ctl *, int argc, char **argv);
@@ -84,6 +85,15 @@ int ctl_load(const struct ctl *, struct cluster_conf *);
 // CTL_DONE with a reply whose "ok" is true, to be given to json_free; else the failure, said.
 struct json;
 int ctl_ask(const struct ctl *, struct json *request, int timeout_ms, struct json **reply);
+
+struct json *ctl_request(const char *command); // {"command": …}
+// Sends an order, whose answer is a text for people, and prints that.
+int ctl_order(const struct ctl *, struct json *request, int timeout_ms);
+
+// ctl_options for a command of one cluster of a witness too: puts "cluster" into the request, where --cluster
+// or -c names one. At most 4 options of the command's own (NULL: none).
+int ctl_cluster_options(const struct ctl *, int argc, char **argv, const struct ctl_option *,
+                        struct json *request);
 
 // ---- output ----
 

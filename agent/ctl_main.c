@@ -8,11 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/json.h"
+
 static const struct ctl_command commands[] = {
     {"status", ctl_status, "", "who is master, and how all is"},
     {"switchover", ctl_switchover, "[--to NODE] [--timeout S] [--dry-run]",
      "hand over to the other node without losing a message, or be told why not"},
     {"explain", ctl_explain, "", "why it is so: for each node, may it lead now, and what says no"},
+    {"events", ctl_events, "[--follow] [--since TIME] [--last N] [--cluster C]",
+     "what happened, newest last"},
+    {"history", ctl_history, "[--last N] [--cluster C]",
+     "epochs: who led, from when to when, where it began, why it ended"},
     {"check", ctl_check, "FILE [--round-trip MS] [--disk-sync MS]",
      "check a configuration and print its timing budget"},
     {"keygen", ctl_keygen, "[--cluster C] [--name N] [--directory D]",
@@ -20,6 +26,14 @@ static const struct ctl_command commands[] = {
     {"pubkey", ctl_pubkey, "[--cluster C] [--name N] [--directory D]", "print the public key again"},
     {"form", ctl_form, "--data NODE [--above EPOCH]",
      "form a cluster whose brokers hold data: that of NODE counts"},
+    {"force-master", ctl_force_master,
+     "--reason TEXT (--fence | --confirm-down NODE) [--yes-i-understand NODE]",
+     "lead here without a majority, on your word that the other node is down"},
+    {"freeze", ctl_freeze, "[--cluster C]", "no automatic failover until thawed; survives restarts"},
+    {"thaw", ctl_thaw, "[--cluster C]", "automatic failover again"},
+    {"orphans", ctl_orphans,
+     "list | show FILE | replay FILE [--from POSITION] -- PROGRAM … | discard FILE [--yes-i-understand FILE]",
+     "what a rejoin cut off and kept; on the node itself"},
     {"reset-voter", ctl_reset_voter, "[--name VOTER] [--directory D] [--yes-i-understand VOTER]",
      "set a damaged ballot aside: the voter here starts blank"},
 };
@@ -118,6 +132,32 @@ int ctl_options(const struct ctl *ctl, int argc, char **argv, const struct ctl_o
       taken = true;
     }
   }
+  return CTL_DONE;
+}
+
+int ctl_cluster_options(const struct ctl *ctl, int argc, char **argv, const struct ctl_option *own,
+                        struct json *request) {
+  struct ctl_option options[6] = {{NULL, NULL, NULL}};
+  const char *cluster = NULL;
+  struct cluster_conf conf;
+  size_t count = 0;
+  for (; own && own[count].name; count++)
+    options[count] = own[count];
+  options[count] = (struct ctl_option){"--cluster", &cluster, NULL};
+  int code = ctl_options(ctl, argc, argv, options, NULL);
+  if (code != CTL_DONE || (!cluster && !ctl->conf_file))
+    return code;
+  if (cluster && !cluster_is_name(cluster))
+    return ctl_usage(ctl, argv[0], "--cluster is \"%s\"; allowed: the name of a cluster", cluster);
+  if (cluster) {
+    json_put_text(request, "cluster", cluster);
+    return CTL_DONE;
+  }
+  code = ctl_load(ctl, &conf);
+  if (code != CTL_DONE)
+    return code;
+  json_put_text(request, "cluster", conf.name);
+  cluster_free(&conf);
   return CTL_DONE;
 }
 

@@ -34,8 +34,7 @@ int ctl_status(struct ctl *ctl, int argc, char **argv) {
   return code;
 }
 
-// Sends an order; its answer is a text for people.
-static int order(const struct ctl *ctl, struct json *request, int timeout_ms) {
+int ctl_order(const struct ctl *ctl, struct json *request, int timeout_ms) {
   struct json *reply;
   int code = ctl_ask(ctl, request, timeout_ms, &reply);
   if (code != CTL_DONE)
@@ -67,7 +66,7 @@ int ctl_switchover(struct ctl *ctl, int argc, char **argv) {
     json_put_text(request, "to", to);
   json_put_int(request, "timeout_ms", timeout_ms);
   json_put_bool(request, "dry_run", dry_run);
-  return order(ctl, request, timeout_ms + MARGIN_MS);
+  return ctl_order(ctl, request, timeout_ms + MARGIN_MS);
 }
 
 int ctl_form(struct ctl *ctl, int argc, char **argv) {
@@ -87,5 +86,5 @@ int ctl_form(struct ctl *ctl, int argc, char **argv) {
   struct json *request = ctl_request("form");
   json_put_text(request, "data", data);
   json_put_uint(request, "above", epoch);
-  return order(ctl, request, SWITCHOVER_S * 1000);
+  return ctl_order(ctl, request, SWITCHOVER_S * 1000);
 }

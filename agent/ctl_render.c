@@ -83,6 +83,37 @@ static void print_lease(FILE *f, const struct json *lease) {
   print_notes(f, lease);
 }
 
+// "3 d 4 h", "12 min 5 s": two units are enough.
+static void put_duration(char *buf, size_t size, int64_t ms) {
+  static const struct {
+    int64_t s;
+    const char *name;
+  } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+  int64_t s = ms > 0 ? ms / 1000 : 0;
+  size_t i = 0;
+  while (i < 3 && s < units[i].s)
+    i++;
+  int n = snprintf(buf, size, "%" PRId64 " %s", s / units[i].s, units[i].name);
+  if (i < 3 && n > 0)
+    snprintf(buf + n, size - (size_t)n, " %" PRId64 " %s", s % units[i].s / units[i + 1].s,
+             units[i + 1].name);
+}
+
+// What an operator ordered and is still in force. The reason for a force is among the warnings.
+static void print_orders(FILE *f, const struct json *s) {
+  const struct json *forced = json_get(s, "forced");
+  char lasting[64];
+  put_duration(lasting, sizeof lasting, json_get_int(s, "frozen_ms", 0));
+  if (json_get(s, "frozen_since"))
+    line(f, "FROZEN", "for %s, since %s, by %s: no automatic failover until an operator thaws it", lasting,
+         json_get_text(s, "frozen_since", "?"), json_get_text(s, "frozen_by", "an operator elsewhere"));
+  else if (json_get_bool(s, "frozen", false))
+    line(f, "FROZEN", "no automatic failover until an operator thaws it");
+  for (size_t i = 0; i < json_count(forced); i++)
+    line(f, "FORCED", "%s leads, or led, in epoch %" PRId64 " without a majority",
+         json_get_text(json_at(forced, i), "node", "?"), json_get_int(json_at(forced, i), "epoch", 0));
+}
+
 static void print_master(FILE *f, const struct json *s) {
   const char *node = json_get_text(s, "node", "?"), *master = json_get_text(s, "master", NULL);
   const char *role = json_get_text(s, "role", "?");
@@ -95,8 +126,7 @@ static void print_master(FILE *f, const struct json *s) {
     line(f, "master", "%s, in epoch %" PRId64, master, epoch);
   if (strcmp(role, "master") != 0)
     line(f, "this node", "%s, %s", node, role);
-  if (json_get_bool(s, "frozen", false))
-    line(f, "FROZEN", "no automatic failover until an operator thaws it");
+  print_orders(f, s);
 }
 
 static void print_broker(FILE *f, const struct json *broker) {
@@ -132,7 +162,8 @@ static void print_addresses(FILE *f, const struct json *list) {
 static void print_fence(FILE *f, const struct json *fence) {
   if (!fence)
     return;
-  line(f, "fence", "kernel %s, watchdog %s", json_get_text(fence, "kernel", "?"),
+  const char *by = json_get_text(fence, "mechanism", "");
+  line(f, "fence", "kernel %s%s%s, watchdog %s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
        json_get_text(fence, "watchdog", "?"));
   print_notes(f, fence);
 }
@@ -210,8 +241,7 @@ static void print_witnessed(FILE *f, const struct json *s) {
     line(f, "master", "none promised (epoch %" PRId64 ")", json_get_int(s, "epoch", 0));
   if (json_get_bool(s, "blank", false))
     line(f, "BLANK", "this witness has no memory of the cluster: its votes do not count yet");
-  if (json_get_bool(s, "frozen", false))
-    line(f, "FROZEN", "no automatic failover until an operator thaws it");
+  print_orders(f, s);
   print_record(f, json_get(s, "record"));
   print_voters(f, json_get(s, "voters"));
   print_warnings(f, json_get(s, "warnings"));

@@ -10,7 +10,7 @@ static const char *other_name(const struct agent *a) {
   return a->conf.voter[1 - a->self].name;
 }
 
-static void answer(struct agent *a, uint64_t connection, const char *text) {
+void agent_answer(struct agent *a, uint64_t connection, const char *text) {
   struct json *reply = json_new_object();
   json_put_bool(reply, "ok", true);
   json_put_text(reply, "text", text);
@@ -22,7 +22,7 @@ static void finish(struct agent *a, bool ok, enum control_code code, const char 
   a->order.waits = false;
   loop_timer_at(a->order_timer, INSTANT_NEVER);
   if (ok)
-    answer(a, a->order.connection, text);
+    agent_answer(a, a->order.connection, text);
   else
     control_refuse(a->control, a->order.connection, code, text);
 }
@@ -47,6 +47,27 @@ static void finish_switchover(struct agent *a, const struct fact *fact) {
   }
 }
 
+/* Who is told that it is done may rely on its being durable. */
+static void finish_order(struct agent *a) {
+  const struct core *core = runner_core(a->runner);
+  char text[256] = "done";
+  if (runner_disk_error(a->runner) != 0) {
+    snprintf(
+        text, sizeof text,
+        "ordered, but the ballot cannot be written (%s): it is tried again each beat, and does not count "
+        "before; mend the disk, and see `tanist status`",
+        strerror(runner_disk_error(a->runner)));
+    finish(a, false, CONTROL_FAILED, text);
+    return;
+  }
+  if (a->order.type == ORDER_FREEZE || a->order.type == ORDER_THAW)
+    runner_freeze_text(&a->conf, core, text, sizeof text);
+  else if (a->order.type == ORDER_FORCE)
+    snprintf(text, sizeof text, "%s leads in epoch %llu, without a majority, until one exists again",
+             a->conf.voter[a->self].name, (unsigned long long)core->reign);
+  finish(a, true, 0, text);
+}
+
 void agent_order_fact(struct agent *a, const struct fact *fact) {
   if (!a->order.waits)
     return;
@@ -55,7 +76,7 @@ void agent_order_fact(struct agent *a, const struct fact *fact) {
   else if (fact->order == a->order.type && fact->type == FACT_REFUSED)
     finish(a, false, CONTROL_REFUSED, reason_text(fact->why));
   else if (fact->order == a->order.type && fact->type == FACT_COMPLETED)
-    finish(a, true, 0, "done");
+    finish_order(a);
 }
 
 void agent_order_late(void *arg) {
@@ -65,7 +86,7 @@ void agent_order_late(void *arg) {
            "handed over, but no master was heard within three leases: see `tanist status`");
 }
 
-static void start_order(struct agent *a, uint64_t connection, struct order order) {
+void agent_order_start(struct agent *a, uint64_t connection, struct order order) {
   if (a->order.waits) {
     control_refuse(a->control, connection, CONTROL_REFUSED, "another order is under way: wait for its end");
     return;
@@ -73,7 +94,11 @@ static void start_order(struct agent *a, uint64_t connection, struct order order
   a->order = (struct agent_order){.waits = true, .type = order.type, .connection = connection};
   struct event event = {.type = EVENT_ORDER};
   event.order = order;
-  log_notice("order %s by uid %u", order_name(order.type), (unsigned)control_uid(a->control, connection));
+  control_who(a->control, connection, a->order.who);
+  struct json *note_of = note_new(a, "order", "given");
+  json_put_text(note_of, "order", order_name(order.type));
+  json_put_text(note_of, "by", a->order.who);
+  note(a, note_of, LOG_NOTICE, "order %s by %s", order_name(order.type), a->order.who);
   runner_event(a->runner, event);
 }
 
@@ -123,15 +148,23 @@ static void switchover(struct agent *a, uint64_t connection, const struct json *
     enum reason why = core_obstacle(core);
     snprintf(text, sizeof text, "%s would become master; nothing was done", to);
     if (why == REASON_NONE)
-      answer(a, connection, text);
+      agent_answer(a, connection, text);
     else
       control_refuse(a->control, connection, CONTROL_REFUSED, reason_text(why));
   } else {
-    start_order(a, connection,
-                (struct order){.type = ORDER_SWITCHOVER,
-                               .node = (uint8_t)target,
-                               .timeout_ms = (uint32_t)json_get_int(request, "timeout_ms", 0)});
+    agent_order_start(a, connection,
+                      (struct order){.type = ORDER_SWITCHOVER,
+                                     .node = (uint8_t)target,
+                                     .timeout_ms = (uint32_t)json_get_int(request, "timeout_ms", 0)});
   }
+}
+
+static void events(struct agent *a, uint64_t connection, const struct json *request) {
+  events_request(a->events, a->control, connection, request);
+}
+
+static void history(struct agent *a, uint64_t connection, const struct json *request) {
+  history_request(a->history, a->control, connection, request);
 }
 
 static void form(struct agent *a, uint64_t connection, const struct json *request) {
@@ -141,8 +174,18 @@ static void form(struct agent *a, uint64_t connection, const struct json *reques
     control_refuse(a->control, connection, CONTROL_USAGE,
                    "form needs the name of the node whose data counts");
   else
-    start_order(a, connection,
-                (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
+    agent_order_start(a, connection,
+                      (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
+}
+
+static void freeze(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
+  agent_order_start(a, connection, (struct order){.type = ORDER_FREEZE});
+}
+
+static void thaw(struct agent *a, uint64_t connection, const struct json *request) {
+  (void)request;
+  agent_order_start(a, connection, (struct order){.type = ORDER_THAW});
 }
 
 // ---- which request ----
@@ -152,10 +195,9 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct agent *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status},
-    {"explain", false, explain_why},
-    {"switchover", true, switchover},
-    {"form", true, form},
+    {"status", false, status},           {"explain", false, explain_why},  {"events", false, events},
+    {"history", false, history},         {"switchover", true, switchover}, {"form", true, form},
+    {"force-master", true, agent_force}, {"freeze", true, freeze},         {"thaw", true, thaw},
 };
 
 static void unknown(struct agent *a, uint64_t connection) {

@@ -19,16 +19,20 @@ static uint32_t lifetime_s(const struct agent *a) {
 
 static void fence_trouble(struct agent *a, int rc) {
   if (rc == 0 && a->fence_trouble[0] != 0)
-    log_notice("the kernel fence is in force again");
+    note(a, note_new(a, "fence", "restored"), LOG_NOTICE, "the kernel fence is in force again");
   if (rc == 0) {
     a->fence_trouble[0] = 0;
     return;
   }
+  char text[sizeof a->fence_trouble];
   snprintf(
-      a->fence_trouble, sizeof a->fence_trouble,
-      "the kernel fence could not be set (%s): stepping down; see that no other program removes its tables",
+      text, sizeof text,
+      "the kernel fence could not be set (%s): not leading without; see that no other program removes it",
       strerror(-rc));
-  log_error("%s", a->fence_trouble);
+  if (strcmp(text, a->fence_trouble) != 0) { /* it is tried again at each beat: told once */
+    memcpy(a->fence_trouble, text, sizeof text);
+    note(a, note_new(a, "fence", "lost"), LOG_ERROR, "%s", text);
+  }
   runner_later(a->runner, EVENT_FENCE_LOST);
 }
 
@@ -37,9 +41,12 @@ static void address_trouble(struct agent *a, const char *what, int rc) {
     a->address_trouble[0] = 0;
     return;
   }
-  snprintf(a->address_trouble, sizeof a->address_trouble, "a virtual IP could not be %s: %s", what,
-           vip_trouble(a->vip));
-  log_error("%s", a->address_trouble);
+  char text[sizeof a->address_trouble];
+  snprintf(text, sizeof text, "a virtual IP could not be %s: %s", what, vip_trouble(a->vip));
+  if (strcmp(text, a->address_trouble) == 0)
+    return; /* it is tried again and again: told once */
+  memcpy(a->address_trouble, text, sizeof text);
+  note(a, note_new(a, "address", "failed"), LOG_ERROR, "%s", text);
 }
 
 /* Often enough for its lifetime, and for somebody who deletes it; not at each grant. */
@@ -50,7 +57,8 @@ static void renew_address(struct agent *a) {
   a->renew_at = instant_plus_ms(now, RENEW_MS);
   int rc = vip_refresh(a->vip, lifetime_s(a));
   if (rc == 1)
-    log_warning("a virtual IP had been deleted by somebody and was put back");
+    note(a, note_new(a, "address", "restored"), LOG_WARNING,
+         "a virtual IP had been deleted by somebody and was put back");
   address_trouble(a, "renewed", rc);
 }
 
@@ -58,7 +66,8 @@ static void arm(struct agent *a, struct instant until) {
   int rc = fence_arm(a->fence, until);
   vip_until(a->vip, until);
   if (rc == -ENOENT) { /* somebody removed it; it is back, closed */
-    log_warning("the kernel fence had been removed by another program and was put back");
+    note(a, note_new(a, "fence", "removed"), LOG_WARNING,
+         "the kernel fence had been removed by another program and was put back");
     rc = fence_arm(a->fence, until);
   }
   fence_trouble(a, rc);
@@ -71,29 +80,44 @@ void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
-  if (until.us == INSTANT_PAST.us)
-    return;
-  if (fence_check(a->fence) != 0) {
-    log_warning("the kernel fence had been removed by another program");
-    arm(a, until);
-    runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
-  } else {
+  state_page_update(a->state_page, runner_core(a->runner), clock_now());
+  note_paths(a);
+  int rc = fence_check(a->fence);
+  if (rc == 0) {
+    if (a->fence_trouble[0] != 0)
+      fence_trouble(a, 0);
     renew_address(a);
+    return;
   }
+  if (rc == -ENOENT)
+    note(a, note_new(a, "fence", "removed"), LOG_WARNING,
+         "the kernel fence had been removed by another program");
+  if (until.us != INSTANT_PAST.us)
+    arm(a, until);
+  else
+    fence_trouble(a, rc == -ENOENT ? 0 : rc);                   /* it is back, closed as it was */
+  runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
 }
 
 static void close_fence(struct agent *a) {
   int rc = fence_close(a->fence);
   if (rc == -ENOENT)
-    log_warning("the kernel fence had been removed by another program and was put back, closed");
+    note(a, note_new(a, "fence", "removed"), LOG_WARNING,
+         "the kernel fence had been removed by another program and was put back, closed");
   else if (rc != 0)
     fence_trouble(a, rc);
 }
 
 static void apply(struct agent *a, const struct broker_duty *duty) {
-  log_info("broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode), duty->paused ? ", paused" : "",
-           duty->sync ? ", synchronous" : "", duty->evict ? ", without its clients" : "",
-           (unsigned long long)duty->epoch);
+  struct json *event = note_new(a, "broker", "duty");
+  json_put_text(event, "duty", broker_mode_name(duty->mode));
+  json_put_uint(event, "epoch", duty->epoch);
+  json_put_bool(event, "paused", duty->paused);
+  json_put_bool(event, "synchronous", duty->sync);
+  note(a, event, LOG_INFO, "broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode),
+       duty->paused ? ", paused" : "", duty->sync ? ", synchronous" : "",
+       duty->evict ? ", without its clients" : "", (unsigned long long)duty->epoch);
+  state_page_duty(a->state_page, duty);
   if (!duty->evict) {
     broker_apply(a->broker, duty);
     return;
@@ -111,42 +135,19 @@ void agent_cleared(struct agent *a) {
     runner_event(a->runner, event);
 }
 
-static enum log_level level_of(const struct fact *fact) {
-  switch ((enum fact_type)fact->type) {
-  case FACT_BLANKED:
-  case FACT_AMNESIAC:
-  case FACT_TAKEN_BACK:
-    return LOG_WARNING;
-  case FACT_COMMITTED:
-  case FACT_RECORD:
-  case FACT_LEADER:
-    return LOG_INFO;
-  case FACT_ROLE:
-  case FACT_REIGN:
-  case FACT_FORMED:
-  case FACT_FROZEN:
-  case FACT_THAWED:
-  case FACT_REFUSED:
-  case FACT_ACCEPTED:
-  case FACT_COMPLETED:
-  case FACT_COUNT:
-    break;
-  }
-  return LOG_NOTICE;
-}
-
 void agent_perform(void *arg, const struct action *action) {
   struct agent *a = arg;
-  char text[320];
   switch (action->type) {
   case ACTION_ADDRESS_DROP:
     address_trouble(a, "removed", vip_drop(a->vip));
     return;
   case ACTION_FENCE_CLOSE:
+    state_page_lease(a->state_page, INSTANT_PAST);
     close_fence(a);
     return;
   case ACTION_FENCE_ARM:
     arm(a, action->until);
+    state_page_lease(a->state_page, a->fence_trouble[0] == 0 ? action->until : INSTANT_PAST);
     return;
   case ACTION_BROKER:
     apply(a, &action->broker);
@@ -156,8 +157,7 @@ void agent_perform(void *arg, const struct action *action) {
     address_trouble(a, "added", vip_add(a->vip, lifetime_s(a)));
     return;
   case ACTION_TELL:
-    log_line(level_of(&action->fact), "%s",
-             runner_sentence(&a->conf, a->self, &action->fact, text, sizeof text));
+    note_fact(a, &action->fact);
     agent_order_fact(a, &action->fact);
     return;
   case ACTION_PERSIST:

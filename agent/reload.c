@@ -17,7 +17,7 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct agent *a, const 
   va_end(args);
   snprintf(a->reload_trouble, sizeof a->reload_trouble,
            "the configuration was not reloaded, the former one stays in force: %s", text);
-  log_error("%s", a->reload_trouble);
+  note(a, note_new(a, "daemon", "not-reloaded"), LOG_ERROR, "%s", a->reload_trouble);
 }
 
 /* Every error goes to the log, the first one to status. */
@@ -42,11 +42,12 @@ static bool same_probe(const struct cluster_conf *one, const struct cluster_conf
 static bool in_place(struct agent *a, const struct cluster_conf *fresh) {
   char keys[512];
   if (cluster_restart_keys(&a->conf, fresh, keys, sizeof keys) != 0) {
-    refuse(a, "%s: needs a restart: %s", a->file, keys);
+    refuse(a, "%s: needs a restart of the agent: %s", a->file, keys);
     return false;
   }
   if (!same_probe(&a->conf, fresh)) {
-    refuse(a, "%s: needs a restart: health (every_ms and timeout_ms of the check \"broker\")", a->file);
+    refuse(a, "%s: needs a restart of the agent: health (every_ms and timeout_ms of the check \"broker\")",
+           a->file);
     return false;
   }
   return true;
@@ -83,7 +84,8 @@ void agent_reload(void *arg, int signo) {
   a->health = health;
   swap(a, &fresh);
   a->reload_trouble[0] = 0;
-  log_notice("%s: read again and in force", a->file);
+  note(a, note_new(a, "daemon", "reloaded"), LOG_NOTICE,
+       "%s: the configuration was read again and is in force", a->file);
   agent_report(a);
   runner_reload(a->runner);
 }

@@ -202,6 +202,10 @@ static struct json *warnings(const struct agent *a) {
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
   warn_if(list, a->reload_trouble);
+  char trouble[512];
+  warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
+  warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
+  marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);
@@ -209,9 +213,23 @@ static struct json *warnings(const struct agent *a) {
   return list;
 }
 
+static void add_gap(void *notes, const char *sentence) {
+  json_add_text(notes, sentence);
+}
+
+static struct json *fence(const struct agent *a) {
+  struct json *fence = json_new_object(), *notes = json_new_array();
+  json_put_text(fence, "kernel", fence_state(a->fence));
+  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
+  json_put_text(fence, "watchdog", "none");
+  fence_gaps(a->fence, add_gap, notes);
+  json_put(fence, "notes", notes);
+  return fence;
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  struct json *status = json_new_object(), *fence = json_new_object(), *voters = json_new_array();
+  struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
   json_put_text(status, "role", role_name(core->role));
@@ -219,15 +237,13 @@ struct json *agent_status(const struct agent *a) {
   json_put_uint(status, "reign", core->reign);
   put_master(a, status);
   json_put_bool(status, "frozen", core->voter.ballot.frozen.on);
+  marks_put_status(a->marks, &a->conf, &core->voter.ballot, status);
   json_put_bool(status, "blank", core->voter.ballot.blank);
   json_put(status, "lease", lease(a));
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
-  json_put_text(fence, "kernel", fence_state(a->fence));
-  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
-  json_put(status, "fence", fence);
+  json_put(status, "fence", fence(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));

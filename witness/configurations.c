@@ -85,12 +85,18 @@ int witness_read(struct witness *w) {
   return rc;
 }
 
+void witness_forget_one(struct witnessed *one) {
+  runner_close(one->runner);
+  marks_close(one->marks);
+  events_close(one->events);
+  history_close(one->history);
+  cluster_free(&one->conf);
+  free(one);
+}
+
 void witness_forget(struct witness *w) {
-  for (size_t i = 0; i < w->count; i++) {
-    runner_close(w->at[i]->runner);
-    cluster_free(&w->at[i]->conf);
-    free(w->at[i]);
-  }
+  for (size_t i = 0; i < w->count; i++)
+    witness_forget_one(w->at[i]);
   free(w->at);
 }
 

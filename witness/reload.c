@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGHUP: all configurations are read again. One that is wrong leaves all former ones in force. Clusters that
-// are new are served from now on, those that are gone no more, and one whose keys need it is opened anew, as
-// a restart would: its ballot and the silence after a start (V4) cover what was promised before.
+// SIGHUP: all configurations are read again and take effect in place, all of them or none. What is wrong, or
+// needs a restart, leaves all former ones in force; status says so until a good reload. Clusters whose file
+// is new are served from now on, those whose file is gone no more.
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +12,19 @@
 
 #define ERROR_SIZE 512
 
-static void swap(struct witnessed **one, struct witnessed **other) {
-  struct witnessed *kept = *one;
-  *one = *other;
-  *other = kept;
+__attribute__((format(printf, 2, 3))) static bool refuse(struct witness *w, const char *format, ...) {
+  char text[sizeof w->trouble - 96];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  snprintf(w->trouble, sizeof w->trouble,
+           "the configuration was not reloaded, the former one stays in force: %s", text);
+  log_error("%s", w->trouble);
+  for (size_t i = 0; i < w->count; i++)
+    events_add(w->at[i]->events, events_new(w->at[i]->events, "daemon", "not-reloaded"), LOG_ERROR,
+               w->trouble);
+  return false;
 }
 
 static struct witnessed **find(const struct witness *w, const char *name) {
@@ -24,81 +34,59 @@ static struct witnessed **find(const struct witness *w, const char *name) {
   return NULL;
 }
 
-/* The former object goes on, with its runner, under the fresh configuration. */
-static void take_over(struct witnessed **fresh, struct witnessed **former) {
-  struct cluster_conf conf = (*former)->conf;
-  swap(fresh, former);
-  (*fresh)->conf = (*former)->conf;
-  (*former)->conf = conf;
-  runner_reload((*fresh)->runner);
-}
-
-static void let_go(struct witnessed *one) {
-  if (one->runner == NULL)
-    return;
-  if (one->waits != 0)
-    control_refuse(one->witness->control, one->waits, CONTROL_REFUSED,
-                   "the cluster is no longer served here");
-  one->waits = 0;
-  runner_close(one->runner);
-  one->runner = NULL;
-}
-
-/* False: it cannot be opened; `trouble` says why. */
-static bool open_anew(struct witness *w, struct witnessed *one) {
-  char error[ERROR_SIZE];
-  if (witness_open_one(one, error, sizeof error) == 0) {
-    runner_start(one->runner);
-    return true;
-  }
-  snprintf(w->trouble, sizeof w->trouble, "cluster %s could not be reloaded: %s", one->conf.name, error);
-  log_error("%s", w->trouble);
-  return false;
-}
-
-/* `fresh` is to be served in place of `former`, which may be NULL; whoever is served in the end is in *fresh.
- */
-static bool replace(struct witness *w, struct witnessed **fresh, struct witnessed **former) {
+static bool in_place(struct witness *w, const struct witness *next) {
   char keys[ERROR_SIZE];
-  const char *name = (*fresh)->conf.name;
-  if (former != NULL && cluster_restart_keys(&(*fresh)->conf, &(*former)->conf, keys, sizeof keys) == 0) {
-    take_over(fresh, former);
-    return true;
+  for (size_t i = 0; i < next->count; i++) {
+    const struct cluster_conf *conf = &next->at[i]->conf;
+    struct witnessed **former = find(w, conf->name);
+    if (former != NULL && cluster_restart_keys(&(*former)->conf, conf, keys, sizeof keys) != 0)
+      return refuse(w, "cluster %s: needs a restart of the witness: %s", conf->name, keys);
   }
-  if (former == NULL) {
-    log_notice("cluster %s is served from now on", name);
-    return open_anew(w, *fresh);
-  }
-  log_notice("cluster %s is opened anew: changed are %s", name, keys);
-  let_go(*former);
-  if (open_anew(w, *fresh))
-    return true;
-  swap(fresh, former); /* the former one was served a moment ago */
-  char kept[sizeof w->trouble];
-  memcpy(kept, w->trouble, sizeof kept);
-  bool back = open_anew(w, *fresh);
-  memcpy(w->trouble, kept, sizeof kept);
-  return back;
+  return true;
 }
 
-static void drop(struct witness *w, size_t i) {
-  let_go(w->at[i]);
-  cluster_free(&w->at[i]->conf);
-  free(w->at[i]);
-  w->at[i] = w->at[--w->count];
+static bool open_new(struct witness *w, struct witness *next) {
+  char error[ERROR_SIZE];
+  for (size_t i = 0; i < next->count; i++) {
+    struct witnessed *one = next->at[i];
+    one->witness = w;
+    if (find(w, one->conf.name) == NULL && witness_open_one(one, error, sizeof error) != 0)
+      return refuse(w, "cluster %s: %s", one->conf.name, error);
+  }
+  return true;
+}
+
+/* The former object goes on, with all that points into it, under the fresh configuration. */
+static void take_over(struct witnessed **fresh, struct witnessed **former) {
+  struct witnessed *stays = *former;
+  struct cluster_conf conf = stays->conf;
+  stays->conf = (*fresh)->conf;
+  (*fresh)->conf = conf;
+  *former = *fresh;
+  *fresh = stays;
+  witness_tell(stays, "reloaded", LOG_NOTICE, "the configuration was read again and is in force");
+  runner_reload(stays->runner);
+}
+
+/* Served no more, or the rest of one that goes on in `next`. */
+static void let_go(struct witness *w, struct witnessed *one) {
+  if (one->runner != NULL)
+    witness_tell(one, "stopped", LOG_NOTICE, "its configuration is gone: it is served here no more");
+  if (one->waits != 0)
+    control_refuse(w->control, one->waits, CONTROL_REFUSED, "the cluster is no longer served here");
+  witness_forget_one(one);
 }
 
 static void exchange(struct witness *w, struct witness *next) {
-  for (size_t i = next->count; i-- > 0;) {
-    next->at[i]->witness = w;
-    if (!replace(w, &next->at[i], find(w, next->at[i]->conf.name)))
-      drop(next, i);
+  for (size_t i = 0; i < next->count; i++) {
+    struct witnessed **former = find(w, next->at[i]->conf.name);
+    if (former != NULL)
+      take_over(&next->at[i], former);
+    else
+      witness_start_one(next->at[i]);
   }
   for (size_t i = 0; i < w->count; i++)
-    if (find(next, w->at[i]->conf.name) == NULL)
-      log_notice("cluster %s is no longer served", w->at[i]->conf.name);
-  while (w->count > 0)
-    drop(w, 0);
+    let_go(w, w->at[i]);
   free(w->at);
   w->at = next->at;
   w->count = next->count;
@@ -108,15 +96,16 @@ void witness_reload(void *arg, int signo) {
   struct witness *w = arg;
   struct witness next = {.options = w->options};
   (void)signo;
-  if (witness_read(&next) != 0) {
-    snprintf(w->trouble, sizeof w->trouble,
-             "the configuration was not reloaded, the former one stays in force: %.800s", next.trouble);
-    log_error("%s", w->trouble);
-    witness_forget(&next);
-    return;
+  if (witness_read(&next) != 0)
+    refuse(w, "%s", next.trouble[0] != 0 ? next.trouble : "out of memory");
+  else {
+    w->traces |= next.count > 1;
+    if (in_place(w, &next) && open_new(w, &next)) {
+      w->trouble[0] = 0;
+      exchange(w, &next);
+      log_notice("configuration read again: witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
+      return;
+    }
   }
-  w->trouble[0] = 0;
-  w->traces |= next.count > 1;
-  exchange(w, &next);
-  log_notice("configuration read again: witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
+  witness_forget(&next);
 }

@@ -23,25 +23,60 @@ static void answer(struct witnessed *one, const struct fact *fact) {
     control_refuse(one->witness->control, connection, CONTROL_REFUSED, reason_text(fact->why));
     return;
   }
+  if (runner_disk_error(one->runner) != 0) {
+    control_refuse(
+        one->witness->control, connection, CONTROL_FAILED,
+        "ordered, but the ballot cannot be written: it is tried again each beat, and does not count "
+        "before; mend the disk");
+    return;
+  }
+  char text[256] = "done";
+  if (fact->order != ORDER_FORM)
+    runner_freeze_text(&one->conf, runner_core(one->runner), text, sizeof text);
   struct json *reply = json_new_object();
   json_put_bool(reply, "ok", true);
-  json_put_text(reply, "text", "done");
+  json_put_text(reply, "text", text);
   control_reply(one->witness->control, connection, reply);
   json_free(reply);
 }
 
+/* Into the log and into the events, with one sentence for both. */
+static void tell(void *arg, struct json *event, enum log_level level, const char *sentence) {
+  struct witnessed *one = arg;
+  log_line(level, "%s: %s", one->conf.name, sentence);
+  events_add(one->events, event, level, sentence);
+}
+
 static void perform(void *arg, const struct action *action) {
   struct witnessed *one = arg;
-  char text[320];
+  const struct fact *fact = &action->fact;
+  char text[SENTENCE_MAX];
   if (action->type != ACTION_TELL)
     return; /* a witness has no address, fence or broker */
-  log_notice("%s: %s", one->conf.name,
-             runner_sentence(&one->conf, VOTER_W, &action->fact, text, sizeof text));
-  answer(one, &action->fact);
+  runner_sentence(&one->conf, VOTER_W, fact, text, sizeof text);
+  history_fact(one->history, fact);
+  tell(one, events_of_fact(one->events, fact), events_fact_level(fact), text);
+  answer(one, fact);
 }
 
 static void stepped(void *arg) {
-  (void)arg;
+  struct witnessed *one = arg;
+  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who, one->conf.voter[VOTER_W].name);
+  one->who[0] = 0;
+  history_look(one->history, runner_core(one->runner));
+  path_watch_look(&one->paths, runner_endpoint(one->runner), &one->conf, VOTER_W, one->events, tell, one);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct witnessed *one = arg;
+  return marks_note(one->marks, &runner_core(one->runner)->voter.ballot, 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct witnessed *one = arg;
+  marks_noted(one->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(one->history, beat->from, marks_force_of(one->marks, beat->from));
 }
 
 static struct witnessed *find(struct witness *w, const char *name) {
@@ -69,8 +104,13 @@ static void start_order(struct witnessed *one, uint64_t connection, struct order
   event.order = order;
   one->waits = connection;
   one->order = order.type;
-  log_notice("%s: order %s by uid %u", one->conf.name, order_name(order.type),
-             (unsigned)control_uid(one->witness->control, connection));
+  char text[CONTROL_WHO_SIZE + 64];
+  control_who(one->witness->control, connection, one->who);
+  snprintf(text, sizeof text, "order %s by %s", order_name(order.type), one->who);
+  struct json *given = events_new(one->events, "order", "given");
+  json_put_text(given, "order", order_name(order.type));
+  json_put_text(given, "by", one->who);
+  tell(one, given, LOG_NOTICE, text);
   runner_event(one->runner, event);
 }
 
@@ -86,6 +126,30 @@ static void form(struct witness *w, uint64_t connection, const struct json *requ
   else
     start_order(one, connection,
                 (struct order){.type = ORDER_FORM, .node = (uint8_t)node, .above = (uint64_t)above});
+}
+
+static void freeze(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    start_order(one, connection, (struct order){.type = ORDER_FREEZE});
+}
+
+static void thaw(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    start_order(one, connection, (struct order){.type = ORDER_THAW});
+}
+
+static void events(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    events_request(one->events, w->control, connection, request);
+}
+
+static void history(struct witness *w, uint64_t connection, const struct json *request) {
+  struct witnessed *one = named(w, connection, request);
+  if (one != NULL)
+    history_request(one->history, w->control, connection, request);
 }
 
 static void status(struct witness *w, uint64_t connection, const struct json *request) {
@@ -111,9 +175,10 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct witness *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status},
-    {"explain", false, explain_why},
-    {"form", true, form},
+    {"status", false, status}, {"explain", false, explain_why},
+    {"events", false, events}, {"history", false, history},
+    {"form", true, form},      {"freeze", true, freeze},
+    {"thaw", true, thaw},
 };
 
 static void on_request(void *arg, uint64_t connection, const struct json *request, bool may_change) {
@@ -139,20 +204,62 @@ static void on_signal(void *arg, int signo) {
   loop_stop(w->loop);
 }
 
+static int open_marks(struct witnessed *one, const char *directory) {
+  int error;
+  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, VOTER_W, &error);
+  if (one->marks != NULL && error != 0)
+    log_warning(
+        "%s: the file of orders cannot be kept (%s): a restart forgets since when the cluster is frozen",
+        one->conf.name, strerror(-error));
+  return one->marks == NULL ? -ENOMEM : 0;
+}
+
+static int open_events(struct witnessed *one, const char *directory) {
+  char trouble[ERROR_SIZE];
+  one->events = events_open(directory, &one->conf, VOTER_W);
+  one->history = history_open(directory, &one->conf, VOTER_W);
+  if (one->events == NULL || one->history == NULL)
+    return -ENOMEM;
+  if (events_damaged(one->events) != 0)
+    log_warning("%s: %zu lines of the events were damaged and are left out", one->conf.name,
+                events_damaged(one->events));
+  if (events_trouble(one->events, trouble, sizeof trouble)[0] != 0)
+    log_warning("%s: %s", one->conf.name, trouble);
+  return 0;
+}
+
 int witness_open_one(struct witnessed *one, char *error, size_t size) {
   const struct witness *w = one->witness;
+  const char *directory = w->options->state_directory;
   char trace[1024];
   struct runner_shared shared = {.loop = w->loop,
                                  .net = w->net,
                                  .crypto = w->crypto,
-                                 .state_directory = w->options->state_directory,
+                                 .state_directory = directory,
                                  .trace = w->options->trace};
   if (shared.trace != NULL && w->traces) { /* a trace is one core's */
     snprintf(trace, sizeof trace, "%s.%s", shared.trace, one->conf.name);
     shared.trace = trace;
   }
-  struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
-  return runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, size);
+  struct runner_hands hands = {
+      .arg = one, .perform = perform, .stepped = stepped, .note = on_note, .noted = on_noted};
+  int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, size);
+  if (rc == 0 && (open_marks(one, directory) != 0 || open_events(one, directory) != 0)) {
+    snprintf(error, size, "out of memory");
+    rc = -ENOMEM;
+  }
+  return rc;
+}
+
+void witness_start_one(struct witnessed *one) {
+  struct json *event = events_new(one->events, "daemon", "started");
+  json_put_text(event, "version", TANIST_VERSION);
+  events_add(one->events, event, LOG_NOTICE, "the witness has started");
+  runner_start(one->runner);
+}
+
+void witness_tell(struct witnessed *one, const char *what, enum log_level level, const char *sentence) {
+  tell(one, events_new(one->events, "daemon", what), level, sentence);
 }
 
 static int open_clusters(struct witness *w) {
@@ -194,7 +301,7 @@ static int serve(struct witness *w, const struct witness_options *options) {
   if (rc != 0 || term == NULL || interrupt == NULL || hangup == NULL)
     return rc != 0 ? rc : -ENOMEM;
   for (size_t i = 0; i < w->count; i++)
-    runner_start(w->at[i]->runner);
+    witness_start_one(w->at[i]);
   log_notice("witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
   return loop_run(w->loop);
 }

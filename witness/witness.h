@@ -4,6 +4,10 @@
 #define TANIST_WITNESS_WITNESS_H
 
 #include "common/base/control.h"
+#include "common/base/events.h"
+#include "common/base/history.h"
+#include "common/base/marks.h"
+#include "common/base/path_watch.h"
 #include "common/base/runner.h"
 
 #define WITNESS_FILES_MAX 64 // of -c on the command line
@@ -22,6 +26,11 @@ struct witnessed {
   struct runner *runner;
   uint64_t waits; // the connection whose order is under way; 0: none
   uint8_t order;  // enum order_type of it
+  char who[CONTROL_WHO_SIZE];
+  struct marks *marks; // what people are told of orders
+  struct events *events;
+  struct history *history;
+  struct path_watch paths;
 };
 
 struct witness {
@@ -44,8 +53,13 @@ int witness_run(const struct witness_options *);   // until SIGTERM: 0, 1 failed
 int witness_read(struct witness *);
 void witness_forget(struct witness *); // closes all of them
 
-// One cluster's runner, not started yet. 0 or a negative errno with `error`.
+void witness_forget_one(struct witnessed *);
+
+// One cluster's runner and files, not started yet. 0 or a negative errno with `error`.
 int witness_open_one(struct witnessed *, char *error, size_t size);
+void witness_start_one(struct witnessed *);
+// Into its log and events: a daemon's.
+void witness_tell(struct witnessed *, const char *what, enum log_level, const char *sentence);
 
 // reload.c: SIGHUP.
 void witness_reload(void *witness, int signo);

@@ -2,6 +2,8 @@
 #include "common/base/clock.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 static struct timespec read_clock(clockid_t clock) {
@@ -28,4 +30,26 @@ struct instant instant_in_ms(int64_t ms) {
   if (__builtin_mul_overflow(ms, 1000, &at.us) || __builtin_add_overflow(at.us, clock_now().us, &at.us))
     return ms < 0 ? INSTANT_PAST : INSTANT_NEVER;
   return at;
+}
+
+const char *clock_wall_text(int64_t wall_ms, char buf[CLOCK_WALL_TEXT_SIZE]) {
+  int64_t ms = (wall_ms % 1000 + 1000) % 1000;
+  time_t at = (time_t)((wall_ms - ms) / 1000);
+  struct tm utc;
+  char text[24] = "";
+  if (gmtime_r(&at, &utc) != NULL)
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  snprintf(buf, CLOCK_WALL_TEXT_SIZE, "%s.%03dZ", text, (int)ms);
+  return buf;
+}
+
+const char *clock_boot_id(void) {
+  static char id[CLOCK_BOOT_ID_SIZE];
+  FILE *file = id[0] == 0 ? fopen("/proc/sys/kernel/random/boot_id", "re") : NULL;
+  if (file == NULL)
+    return id;
+  if (fscanf(file, "%36s", id) != 1)
+    id[0] = 0;
+  fclose(file);
+  return id;
 }

@@ -109,7 +109,7 @@ const struct cluster_check *cluster_broker_check(const struct cluster_conf *clus
 }
 
 const char *cluster_driver_name(const struct cluster_conf *cluster) {
-  static const char *const names[] = {"none", "redis", "postgresql", "exec", "coprocess", "ocf", "systemd"};
+  static const char *const names[] = {"none", "redis", "postgresql", "exec", "coprocess", "ocf", "systemd", "library"};
   return names[cluster->broker.driver];
 }
 
@@ -128,9 +128,15 @@ const char *cluster_mechanism_name(const struct cluster_conf *cluster) {
   return names[cluster->fence.mechanism];
 }
 
-const char *cluster_socket_path(const struct cluster_conf *cluster, unsigned voter, char *buf, size_t size) {
-  snprintf(buf, size, "%s/%s.%s.sock", cluster->run_directory, cluster->name, cluster->voter[voter].name);
+const char *cluster_run_path(const struct cluster_conf *cluster, unsigned voter, const char *suffix,
+                             char *buf, size_t size) {
+  snprintf(buf, size, "%s/%s.%s.%s", cluster->run_directory, cluster->name, cluster->voter[voter].name,
+           suffix);
   return buf;
+}
+
+const char *cluster_socket_path(const struct cluster_conf *cluster, unsigned voter, char *buf, size_t size) {
+  return cluster_run_path(cluster, voter, "sock", buf, size);
 }
 
 const char *cluster_key_path(const struct cluster_conf *cluster, unsigned voter, char *buf, size_t size) {

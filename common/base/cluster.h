@@ -60,7 +60,8 @@ enum cluster_driver {
   DRIVER_EXEC,
   DRIVER_COPROCESS,
   DRIVER_OCF,
-  DRIVER_SYSTEMD
+  DRIVER_SYSTEMD,
+  DRIVER_LIBRARY // a broker that speaks for itself through libtanist
 };
 enum cluster_check_kind { CHECK_BROKER, CHECK_TCP, CHECK_EXEC };
 enum cluster_kernel { KERNEL_REQUIRE, KERNEL_PREFER, KERNEL_OFF };
@@ -168,6 +169,9 @@ bool cluster_key_parse(const char *text, uint8_t key[CLUSTER_KEY_SIZE]);
 // A name of a cluster or voter: also good as a part of file names, nftables names and configuration keys.
 bool cluster_is_name(const char *text);
 
+// RUN/CLUSTER.NAME.SUFFIX: an agent's files of this run. Returns buf.
+const char *cluster_run_path(const struct cluster_conf *, unsigned voter, const char *suffix, char *buf,
+                             size_t size);
 // RUN/CLUSTER.NAME.sock, the agent's control socket. Returns buf.
 const char *cluster_socket_path(const struct cluster_conf *, unsigned voter, char *buf, size_t size);
 // KEYS/CLUSTER.NAME.key, a voter's private key.

@@ -153,7 +153,7 @@ static void complete_vips(struct cluster_conf *c, struct conf *conf) {
 // In the order of enum cluster_driver: has it a switch for synchronous replication?
 static const bool can_sync[] = {
     [DRIVER_NONE] = false,     [DRIVER_REDIS] = true, [DRIVER_POSTGRESQL] = true, [DRIVER_EXEC] = false,
-    [DRIVER_COPROCESS] = true, [DRIVER_OCF] = false,  [DRIVER_SYSTEMD] = false};
+    [DRIVER_COPROCESS] = true, [DRIVER_OCF] = false,  [DRIVER_SYSTEMD] = false, [DRIVER_LIBRARY] = true};
 
 static void complete_replication(struct cluster_conf *c, struct conf *conf) {
   const char *driver = cluster_driver_name(c);

@@ -152,7 +152,7 @@ static const struct conf_key keys[] = {
      .help = "What to do when a stranger answers on the address: take it and warn, or refuse to lead."},
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
-    {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd",
+    {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
      .later = "postgresql|exec|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
@@ -222,7 +222,7 @@ static const struct conf_key keys[] = {
      AT(fence.kernel),
      .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
              "agent. require: lead only with it; prefer: warn without; off: do without."},
-    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "bpf|netlink",
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "netlink",
      .fallback = "auto", AT(fence.mechanism),
      .help = "By what means; auto: the best that works here."},
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",

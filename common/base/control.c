@@ -26,6 +26,7 @@ struct connection {
   bool advancing; // its requests are being looked at, further up the stack
   bool ended;     // it will say no more
   bool closing;   // once the reply is out
+  bool due;       // answered later than asked: what it has sent meanwhile is looked at from the loop
   struct instant deadline;
   size_t in_size;
   char in[CONTROL_REQUEST_MAX];
@@ -46,9 +47,13 @@ struct control {
 
 static void set_timer(struct control *control) {
   struct instant first = control->resume;
-  for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
-    if (control->at[i].id != 0 && control->at[i].deadline.us < first.us)
-      first = control->at[i].deadline;
+  for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+    const struct connection *c = &control->at[i];
+    if (c->id != 0 && c->due)
+      first = INSTANT_PAST;
+    else if (c->id != 0 && c->deadline.us < first.us)
+      first = c->deadline;
+  }
   loop_timer_at(control->timer, first);
 }
 
@@ -272,9 +277,15 @@ static void on_timer(void *arg) {
     control->resume = INSTANT_NEVER;
     loop_io_want(control->listener, true, false);
   }
-  for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
-    if (control->at[i].id != 0 && control->at[i].deadline.us <= now.us)
-      drop(&control->at[i]);
+  for (size_t i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+    struct connection *c = &control->at[i];
+    bool due = c->id != 0 && c->due;
+    c->due = false;
+    if (due)
+      advance(c);
+    else if (c->id != 0 && c->deadline.us <= now.us)
+      drop(c);
+  }
   set_timer(control);
 }
 
@@ -317,8 +328,8 @@ void control_reply(struct control *control, uint64_t connection, const struct js
   if (c == NULL || !c->waiting)
     return;
   answer(c, reply);
-  if (c->id == connection)
-    advance(c); // what it had sent meanwhile
+  /* Not here: the caller may be in the middle of what the next request would begin again. */
+  c->due = c->id == connection && !c->advancing;
   set_timer(control);
 }
 
@@ -331,6 +342,10 @@ void control_refuse(struct control *control, uint64_t connection, enum control_c
 uid_t control_uid(const struct control *control, uint64_t connection) {
   const struct connection *c = find(control, connection);
   return c == NULL ? (uid_t)-1 : c->uid;
+}
+
+const char *control_who(const struct control *control, uint64_t connection, char buf[CONTROL_WHO_SIZE]) {
+  return control_socket_user(control_uid(control, connection), buf, CONTROL_WHO_SIZE);
 }
 
 void control_close(struct control *control) {

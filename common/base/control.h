@@ -47,6 +47,10 @@ void control_refuse(struct control *, uint64_t connection, enum control_code, co
 
 // Who asks, for the log; (uid_t)-1 where the connection is gone.
 uid_t control_uid(const struct control *, uint64_t connection);
+// The same for people: "root (uid 0)", by this machine's own list of users alone: a directory service that
+// hangs must not stop the loop. Returns buf.
+#define CONTROL_WHO_SIZE 96
+const char *control_who(const struct control *, uint64_t connection, char buf[CONTROL_WHO_SIZE]);
 
 // Closes all connections and removes the socket file. Not from within a handler. NULL is allowed.
 void control_close(struct control *);

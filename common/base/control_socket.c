@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -117,4 +119,18 @@ bool control_socket_may_change(const struct control_socket *s, int fd, uid_t *ui
     return true;
   return getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) == 0 &&
          is_among(s->admins, groups, groups_size / sizeof *groups);
+}
+
+const char *control_socket_user(uid_t uid, char *buf, size_t size) {
+  FILE *users = fopen("/etc/passwd", "re");
+  const struct passwd *user = NULL;
+  while (users != NULL && (user = fgetpwent(users)) != NULL && user->pw_uid != uid)
+    continue;
+  if (user != NULL)
+    snprintf(buf, size, "%.60s (uid %u)", user->pw_name, (unsigned)uid);
+  else
+    snprintf(buf, size, "uid %u", (unsigned)uid);
+  if (users != NULL)
+    fclose(users);
+  return buf;
 }

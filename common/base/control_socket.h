@@ -25,6 +25,9 @@ void control_socket_close(struct control_socket *);
 // known).
 bool control_socket_may_change(const struct control_socket *, int fd, uid_t *uid);
 
+// "root (uid 0)", from /etc/passwd. Returns buf.
+const char *control_socket_user(uid_t, char *buf, size_t size);
+
 // The address of a path; -ENAMETOOLONG.
 int control_socket_address(struct sockaddr_un *, const char *path);
 

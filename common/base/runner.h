@@ -19,6 +19,11 @@ struct runner_hands {
   // Everything but PERSIST, SEND; TELL too. Must not call runner_event: see runner_later.
   void (*perform)(void *arg, const struct action *);
   void (*stepped)(void *arg); // after each list; may call runner_event
+  // Text for the people at the other voters that goes with each beat: its length, 0 for none. NULL: never
+  // any.
+  size_t (*note)(void *arg, char *buf, size_t size);
+  // The same of a beat that came, after it was handled. NULL: nobody reads it.
+  void (*noted)(void *arg, const struct beat *, const char *note, size_t size);
 };
 
 struct runner_shared { // by all runners of a process; must outlive them
@@ -49,6 +54,11 @@ const struct core *runner_core(const struct runner *);
 const struct cluster_conf *runner_conf(const struct runner *);
 const struct endpoint *runner_endpoint(const struct runner *);
 int runner_disk_error(const struct runner *); // errno of the last PERSIST, 0 if it succeeded
+
+// What a freeze or a thaw that was ordered here has reached so far. Returns buf.
+const char *runner_freeze_text(const struct cluster_conf *, const struct core *, char *buf, size_t size);
+
+#define SENTENCE_MAX 512 // bytes, with the 0
 
 // A fact as the sentence that people read, with the names of the configuration. Returns buf.
 const char *runner_sentence(const struct cluster_conf *, unsigned self, const struct fact *, char *buf,

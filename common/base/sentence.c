@@ -2,6 +2,7 @@
 // Facts as sentences: what the log and the events say, with the configuration's names.
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/runner.h"
 
@@ -64,6 +65,26 @@ const char *runner_sentence(const struct cluster_conf *conf, unsigned self, cons
   case FACT_THAWED:
     snprintf(buf, size, "thawed: automatic failover again");
     break;
+  case FACT_FORCED:
+    snprintf(buf, size,
+             "an operator forced %s to lead without a majority, in epoch %" PRIu64
+             " (F1): what the other node alone holds may be lost",
+             who, fact->epoch);
+    break;
+  case FACT_FORCE_OVER:
+    snprintf(buf, size,
+             "the forced failover of %s (epoch %" PRIu64
+             ") is over: a majority exists again, and both nodes are in it",
+             who, fact->epoch);
+    break;
+  case FACT_BOTH_FORCED:
+    snprintf(buf, size,
+             "both nodes were forced to lead: %s in epoch %" PRIu64 ", %s in epoch %" PRIu64
+             "; the higher epoch wins: %s leads, %s rejoins, and what %s acknowledged alone is set aside; "
+             "compare what clients of both were told",
+             who, fact->epoch, name_of(conf, 1u - fact->who), fact->sync.epoch, who,
+             name_of(conf, 1u - fact->who), name_of(conf, 1u - fact->who));
+    break;
   case FACT_REFUSED:
     snprintf(buf, size, "order %s refused: %s", order, why);
     break;
@@ -80,5 +101,20 @@ const char *runner_sentence(const struct cluster_conf *conf, unsigned self, cons
     snprintf(buf, size, "?");
     break;
   }
+  return buf;
+}
+
+const char *runner_freeze_text(const struct cluster_conf *conf, const struct core *core, char *buf,
+                               size_t size) {
+  const struct frozen *frozen = &core->voter.ballot.frozen;
+  char away[96] = "";
+  for (unsigned i = 0; i < VOTERS; i++)
+    if (i != core->config.self && !core_hears(core, i, core->now)) {
+      size_t used = strlen(away);
+      snprintf(away + used, sizeof away - used, "%s%s", used > 0 ? " and " : "", conf->voter[i].name);
+    }
+  snprintf(buf, size, "%s (serial %" PRIu32 ")%s%s",
+           frozen->on ? "frozen: no automatic failover until thawed" : "thawed: automatic failover again",
+           frozen->serial, away[0] != 0 ? "; not heard now, and told when heard again: " : "", away);
   return buf;
 }

@@ -98,6 +98,8 @@ static const struct field ballot_fields[] = {
     {"lease_max", FIELD_U32, AT(lease_max_ms), 0},
     {"blank", FIELD_BOOL, AT(blank), 0},
     {"frozen", FIELD_FROZEN, AT(frozen), 0},
+    {"forced-a", FIELD_U64, AT(forced[VOTER_A]), 0},
+    {"forced-b", FIELD_U64, AT(forced[VOTER_B]), 0},
     {"seen-a", FIELD_SEEN, AT(seen[VOTER_A]), 0},
     {"seen-b", FIELD_SEEN, AT(seen[VOTER_B]), 0},
     {"seen-w", FIELD_SEEN, AT(seen[VOTER_W]), 0},
@@ -230,6 +232,11 @@ static void put_fact(struct trace_text *text, const struct fact *fact) {
   case FACT_RECORD:
   case FACT_COMMITTED:
     put_record(text, fact);
+    return;
+  case FACT_FORCED:
+  case FACT_FORCE_OVER:
+  case FACT_BOTH_FORCED:
+    trace_put(text, " %s epoch %" PRIu64, voter_name(fact->who), fact->epoch);
     return;
   case FACT_AMNESIAC:
     trace_put(text, " %s", voter_name(fact->who));

@@ -15,6 +15,10 @@
 #include "common/core/core.h"
 
 #define TRACE_LINE_MAX 1024 // holds every line with its final zero
+// Put there by who appends next: the end of a line that its writer could not finish, and a line `lost N`
+// where N steps could not be written.
+#define TRACE_CUT " (cut)"
+#define TRACE_LOST "lost"
 
 // All that, beside its events, decides what a core does.
 struct trace_start {

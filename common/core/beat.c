@@ -88,6 +88,7 @@ void on_beat(struct step *s, uint64_t session, const struct beat *beat) {
   note_beat(s, peer, beat);
   blank_memory(s, beat->from); /* B2: before anything is learnt from this beat */
   adopt(s, beat);
+  force_hear(s, beat->from);
   if (is_node(core))
     role_beat(s, beat->from);
   if ((beat->flags & BEAT_RELEASED) && (beat->role == ROLE_SECONDARY || beat->role == ROLE_SUSPECT)) {

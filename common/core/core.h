@@ -86,7 +86,7 @@ struct core {
   struct instant stand_after; // L2, L8: no candidacy before
   struct instant ready_since; // since when all of L2 but the tie's extra wait holds; NEVER
   struct instant lease_end;
-  bool forced;  // F1, until a majority exists again
+  bool forced;  // F1: leads without a majority, until one exists again
   bool handing; // beats carry HANDOVER: the other shall stand
   bool retired; // ORDER_RETIRE: stands no more
   struct handover handover;

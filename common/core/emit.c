@@ -123,7 +123,7 @@ static void claim(struct core *core, const struct shown *want, struct actions *l
 static uint8_t beat_flags(const struct core *core, bool ask) {
   bool idle = core->role == ROLE_SECONDARY || core->role == ROLE_SUSPECT;
   unsigned flags = (ask ? BEAT_ASK : 0u) | (core->voter.ballot.blank ? BEAT_BLANK : 0u) |
-                   (core->forced ? BEAT_FORCED : 0u);
+                   (is_node(core) && core->voter.ballot.forced[core->config.self] != 0 ? BEAT_FORCED : 0u);
   if (idle && core->quiet)
     flags |= BEAT_RELEASED | (core->handing ? BEAT_HANDOVER : 0u); /* V3, L8 */
   if (is_node(core) && core_hears(core, VOTER_W, core->now))

@@ -5,7 +5,7 @@
 
 #include "common/core/core.h"
 
-#define FACTS_MAX 12 // of one step; ACTIONS_MAX leaves room for them
+#define FACTS_MAX 14 // of one step; ACTIONS_MAX leaves room for them
 
 struct step {
   struct core *core;
@@ -67,6 +67,8 @@ void blank_follow(struct step *, unsigned from); // B1: after an accepted master
 void blank_timer(struct step *);                 // B3
 void form_order(struct step *, const struct order *);
 void force_order(struct step *);
+void force_hear(struct step *, unsigned from); // is the sender forced?
+void force_timer(struct step *);               // is this node's own force over?
 
 // ---- emit.c ----
 void emit(struct step *, struct actions *);

@@ -79,6 +79,7 @@ struct ballot {
   uint32_t lease_max_ms;
   bool blank;
   struct frozen frozen;
+  uint64_t forced[NODES];   // F1: each node's forced reign that is not over yet; 0: none
   struct seen seen[VOTERS]; // [self] is unused
 };
 
@@ -88,7 +89,7 @@ enum beat_flag {
   BEAT_HANDOVER = 1 << 2,
   BEAT_BLANK = 1 << 3,
   BEAT_WITNESS = 1 << 4,
-  BEAT_FORCED = 1 << 5, // this reign was forced by an operator and has no majority yet (F1)
+  BEAT_FORCED = 1 << 5, // an operator forced the sender to lead (F1), and that is not over yet
 };
 #define BEAT_FLAGS_ALL 0x3f
 #define FREE_NEVER UINT32_MAX // free_ms: not for any length of waiting
@@ -236,10 +237,13 @@ struct broker_duty {
   X(AMNESIAC, "amnesiac")   /* `who` shows less than it has shown before (B2) */                             \
   X(FROZEN, "frozen")                                                                                        \
   X(THAWED, "thawed")                                                                                        \
-  X(REFUSED, "refused")       /* an order was refused: `why` */                                              \
-  X(ACCEPTED, "accepted")     /* an order is under way */                                                    \
-  X(COMPLETED, "completed")   /* an order is done */                                                         \
-  X(TAKEN_BACK, "taken-back") /* a hand-over was given up, this node goes on as master: `why` */
+  X(FORCED, "forced")           /* an operator forced `who` to lead in `epoch` (F1) */                       \
+  X(FORCE_OVER, "force-over")   /* a majority exists again, and both nodes are in it: F1 of `who` is over */ \
+  X(BOTH_FORCED, "both-forced") /* both were: `who` in `epoch`, the higher, the other in `sync.epoch` */     \
+  X(REFUSED, "refused")         /* an order was refused: `why` */                                            \
+  X(ACCEPTED, "accepted")       /* an order is under way */                                                  \
+  X(COMPLETED, "completed")     /* an order is done */                                                       \
+  X(TAKEN_BACK, "taken-back")   /* a hand-over was given up, this node goes on as master: `why` */
 
 #define ENUM_FACT(name, text) FACT_##name,
 enum fact_type { FACTS(ENUM_FACT) FACT_COUNT };

@@ -64,8 +64,7 @@ def test_played_back_after_restarts(directory):
     with watched(directory) as (cluster, observer, master, other):
         recorder = Recorder(cluster)
         recorder.record(1)
-        done = master.ask("switchover", seconds=20)
-        expect(f"switchover: {done}", done.returncode == 0)
+        cluster.switchover(master)
         recorder.record(2)
         frames = recorder.stop()
         for member in cluster.members:

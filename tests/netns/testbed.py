@@ -22,7 +22,9 @@ BUILD = ROOT / "build" / os.environ.get("VARIANT", "release")
 NETWORK = "10.0.0."
 PORT = 7400
 REDIS_PORT = 6379
+BROKER_PORT = 7777
 VIRTUAL_IP = NETWORK + "100"
+FENCE = os.environ.get("TANIST_FENCE", "")  # the mechanism that all agents are to use, "" for their own choice
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import resp  # noqa: E402  (they live beside the programs that they belong to)
@@ -64,8 +66,22 @@ def short(test):
     return test
 
 
+def fence(test):
+    """Marks a test of the kernel fence, to be played with each mechanism."""
+    test.fence = True
+    return test
+
+
 def boottime_us():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def check_traces(files):
+    """The finished tracecheck; the machines of a test bed have one clock."""
+    if not files:
+        return subprocess.CompletedProcess([], 0, "", "")
+    return subprocess.run([BUILD / "tests" / "trace" / "tracecheck", "--one-clock", *files], capture_output=True,
+                          text=True, errors="replace", check=False)
 
 
 class Process:
@@ -128,7 +144,7 @@ class Member:
         for directory in (self.state_directory, self.run_directory, self.home / "keys"):
             directory.mkdir(parents=True)
         self.config = self.home / (cluster.name + ".conf")
-        self.agent = self.redis = self.space = None
+        self.agent = self.redis = self.broker = self.space = None
         self.power_on()
 
     def power_on(self):
@@ -152,6 +168,19 @@ class Member:
     def start(self):
         self.agent = Process(f"agent of {self.name}", self.space, self.arguments() + ["--trace", self.home / "trace"],
                              self.log)
+
+    def traces(self):
+        """What was traced here of this cluster; a witness of several clusters has a file for each."""
+        return [path for path in (self.home / "trace", self.home / f"trace.{self.cluster.name}") if path.exists()]
+
+    def start_broker(self, *options):
+        """The reference broker (tests/broker), which speaks to the agent through libtanist."""
+        data = self.home / "broker"
+        data.mkdir(exist_ok=True)
+        page = self.run_directory / f"{self.cluster.name}.{self.name}.state"
+        self.broker = Process(f"broker of {self.name}", self.space,
+                              [BUILD / "tests" / "broker" / "broker", page, data, f"0.0.0.0:{BROKER_PORT}", *options],
+                              self.home / "broker.log")
 
     def start_redis(self):
         data = self.home / "redis"
@@ -181,10 +210,10 @@ class Member:
         """The machine is gone at once: nothing it had in flight, not even a reset, leaves it. The time, µs."""
         self.cluster.wire.pull(self.name)
         gone = boottime_us()
-        for process in (self.agent, self.redis):
+        for process in (self.agent, self.redis, self.broker):
             if process:
                 process.kill()
-        self.agent = self.redis = None
+        self.agent = self.redis = self.broker = None
         self.cluster.wire.detach(self.name)
         self.space.remove()
         self.space = None
@@ -224,6 +253,8 @@ class Cluster:
     def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more=""):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
         self.lease_ms, self.beat_ms, self.more = lease_ms, beat_ms, more
+        if FENCE and "fence" not in more:
+            self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
         self.a, self.b, self.w = (Member(self, *who) for who in (("a", 1), ("b", 2), ("w", 9)))
         self.nodes, self.members = (self.a, self.b), (self.a, self.b, self.w)
@@ -237,8 +268,17 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, trace):
-        for process in self.helpers + [p for m in self.members for p in (m.agent, m.redis) if p]:
+        for process in self.helpers + [p for m in self.members for p in (m.agent, m.redis, m.broker) if p]:
             process.kill()
+        checked = self.check_traces()
+        print(checked.stdout + checked.stderr, end="", file=sys.stderr)
+        if kind is None:
+            expect("the traces show what the promises allow (see above)", checked.returncode == 0)
+
+    def check_traces(self):
+        """Replays what the daemons have traced, and looks for broken promises in it: tests/trace."""
+        files = [path for member in self.members for path in member.traces()]
+        return check_traces(files)
 
     def keygen(self, member):
         done = subprocess.run([BUILD / "tanist", "keygen", "--cluster", self.name, "--name", member.name, "--directory",
@@ -254,6 +294,9 @@ class Cluster:
         if self.driver == "redis":
             broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync";
   peers = {{ a = "{self.a.address}:{REDIS_PORT}"; b = "{self.b.address}:{REDIS_PORT}"; }}; }};'''
+        if self.driver == "library":
+            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = "sync";
+  peers = {{ a = "{self.a.address}:{BROKER_PORT}"; b = "{self.b.address}:{BROKER_PORT}"; }}; }};'''
         return f'''cluster = "{self.name}";
 nodes = (
 {voters[0]},
@@ -281,12 +324,19 @@ run_directory = "{member.run_directory}";
         return self.clients[name]
 
     def start(self):
-        """Starts everything and waits for a master that serves."""
+        """Starts everything, waits until all three have formed and a master serves, and returns it.
+
+        Who starts late meets a master, and counts for nothing until it has followed that for a lease (B1).
+        """
         for node in self.nodes:
             if self.driver == "redis":
                 node.start_redis()
+            elif self.driver == "library":
+                node.start_broker()
         for member in (self.w, self.b, self.a):
             member.start()
+        for member in self.members:
+            until(f"{member.name} is not blank", lambda m=member: m.status().get("blank") is False, 30)
         return self.wait_master()
 
     def other(self, node):
@@ -313,6 +363,17 @@ run_directory = "{member.run_directory}";
 
     def wait_secondary(self, node, seconds=15):
         until(f"{node.name} is secondary", lambda: node.status().get("role") == "secondary", seconds)
+
+    def wait_ready(self, master, seconds=20):
+        """Waits until this master could hand over: that it has heard of a fit other node takes a beat or two."""
+        until(f"{master.name} could hand over", lambda: master.ask("switchover", "--dry-run").returncode == 0, seconds)
+
+    def switchover(self, master, ready=True):
+        """Orders a switchover, once nothing is in its way, and sees that it is done."""
+        if ready:
+            self.wait_ready(master)
+        done = master.ask("switchover", seconds=30)
+        expect(f"switchover: {done}", done.returncode == 0)
 
     def wait_pair(self, seconds=30):
         """Waits until the master's record says PAIR, and its broker that both are in sync; returns its status."""

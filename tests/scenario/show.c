@@ -27,7 +27,8 @@ static void put_record(FILE *out, const struct record *record) {
 
 static bool same_vote(const struct ballot *a, const struct ballot *b) {
   return a->epoch == b->epoch && record_equal(&a->sync, &b->sync) && a->lease_max_ms == b->lease_max_ms &&
-         a->blank == b->blank && a->frozen.serial == b->frozen.serial && a->frozen.on == b->frozen.on;
+         a->blank == b->blank && a->frozen.serial == b->frozen.serial && a->frozen.on == b->frozen.on &&
+         a->forced[VOTER_A] == b->forced[VOTER_A] && a->forced[VOTER_B] == b->forced[VOTER_B];
 }
 
 static void show_persist(struct world *w, unsigned voter, const struct ballot *ballot) {
@@ -50,6 +51,9 @@ static void show_persist(struct world *w, unsigned voter, const struct ballot *b
     fprintf(w->out, ballot->blank ? " blank" : " not blank");
   if (ballot->frozen.serial != disk->frozen.serial || ballot->frozen.on != disk->frozen.on)
     fprintf(w->out, " %s", ballot->frozen.on ? "frozen" : "thawed");
+  for (unsigned i = 0; i < NODES; i++)
+    if (ballot->forced[i] != disk->forced[i])
+      fprintf(w->out, ballot->forced[i] != 0 ? " forced-%s" : " forced-%s over", voter_name(i));
   fprintf(w->out, "%s\n", m->disk_fails ? ": the disk fails" : "");
 }
 
@@ -116,6 +120,9 @@ static void put_core(FILE *out, const struct core *core, struct instant now) {
   put_promise(out, core, now);
   fprintf(out, "%s%s%s", ballot->blank ? ", BLANK" : "", ballot->frozen.on ? ", frozen" : "",
           core->forced ? ", forced" : "");
+  for (unsigned i = 0; i < NODES; i++)
+    if (ballot->forced[i] != 0)
+      fprintf(out, ", knows %s as forced", voter_name(i));
 }
 
 static void put_broker(FILE *out, const struct machine *m) {

@@ -56,6 +56,8 @@ static void assert_ballot_equal(const struct ballot *a, const struct ballot *b) 
   assert_int_equal(a->blank, b->blank);
   assert_int_equal(a->frozen.serial, b->frozen.serial);
   assert_int_equal(a->frozen.on, b->frozen.on);
+  for (int i = 0; i < NODES; i++)
+    assert_int_equal(a->forced[i], b->forced[i]);
   for (int i = 0; i < VOTERS; i++) {
     assert_int_equal(a->seen[i].epoch, b->seen[i].epoch);
     assert_record_equal(&a->seen[i].sync, &b->seen[i].sync);
@@ -67,6 +69,7 @@ static const struct ballot full = {
     .sync = {.epoch = UINT64_MAX, .version = UINT32_MAX, .mode = RECORD_SOLE, .owner = VOTER_B},
     .lease_max_ms = 60000,
     .frozen = {.serial = 0xfedcba98, .on = true},
+    .forced = {0x100000002, 0x300000001},
     .seen = {{.epoch = 1, .sync = {.epoch = 2, .version = 3, .mode = RECORD_PAIR, .owner = NOBODY}},
              {.epoch = 4, .sync = {.epoch = 5, .version = 6, .mode = RECORD_SOLE, .owner = VOTER_A}},
              {.epoch = 7, .sync = {.epoch = 8, .version = 9, .mode = RECORD_SOLE, .owner = VOTER_B}}},
@@ -115,7 +118,7 @@ static void zeroed_seen_records_are_written_as_none(void **state) {
 static void layout_is_fixed(void **state) {
   (void)state;
   static const uint8_t wanted[] = {
-      0,    0,    0,    1,                                                          // layout
+      0,    0,    0,    2,                                                          // layout
       0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,                               // epoch
       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1, // sync
       0,    0,    0xea, 0x60,                                                       // lease_max_ms
@@ -127,6 +130,8 @@ static void layout_is_fixed(void **state) {
       0,    0,    0,    0,    0,    0,    0,    5,    0,    0,    0,    6,    1, 0,
       0,    0,    0,    0,    0,    0,    0,    7, // by w
       0,    0,    0,    0,    0,    0,    0,    8,    0,    0,    0,    9,    1, 1,
+      0,    0,    0,    1,    0,    0,    0,    2, // forced: a
+      0,    0,    0,    3,    0,    0,    0,    1, // b
   };
   struct durable *durable;
   struct durable_content content;
@@ -185,8 +190,26 @@ static void impossible_values_are_damage(void **state) {
     assert_int_equal(open_payload(bad, size), -EBADMSG);
   assert_int_equal(open_payload(bad, content.size + 1), -EBADMSG);
   assert_int_equal(open_payload(bad, 3), -EBADMSG);
-  bad[3] = 2;
+  bad[3] = 3;
   assert_int_equal(open_payload(bad, content.size), -EPROTONOSUPPORT);
+}
+
+static void layout_before_force_is_read(void **state) {
+  (void)state;
+  struct durable *durable;
+  struct durable_content content;
+  assert_int_equal(reopen(), 0);
+  assert_int_equal(ballot_write(store, &full), 0);
+  ballot_close(store);
+  store = NULL;
+  assert_int_equal(durable_open(&durable, directory, "orders.a.ballot", "orders/a", &content), 0);
+  durable_close(durable);
+  content.payload[3] = 1;
+  assert_int_equal(open_payload(content.payload, content.size), -EBADMSG);
+  assert_int_equal(open_payload(content.payload, content.size - sizeof full.forced), 0);
+  struct ballot wanted = full;
+  wanted.forced[VOTER_A] = wanted.forced[VOTER_B] = 0;
+  assert_ballot_equal(&ballot, &wanted);
 }
 
 static void damaged_ballot_says_how_to_recover(void **state) {
@@ -270,6 +293,7 @@ int main(void) {
       TEST(every_field_survives),
       TEST(zeroed_seen_records_are_written_as_none),
       TEST(layout_is_fixed),
+      TEST(layout_before_force_is_read),
       TEST(impossible_values_are_damage),
       TEST(damaged_ballot_says_how_to_recover),
       TEST(foreign_ballot_says_whose_it_is),

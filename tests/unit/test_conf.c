@@ -374,23 +374,23 @@ static void canonical_is_one_text(void **state) {
 
 static void keys_that_need_a_restart_are_named(void **state) {
   static struct things before;
-  char keys[128];
+  char named[128];
   (void)state;
   accepts("text = \"x\"; group = { small = 1; }; items = ( { name = \"a\"; } );");
   before = things;
-  assert_int_equal(conf_restart_keys(&table, &before, &things, keys, sizeof keys), 0);
-  assert_string_equal(keys, "");
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 0);
+  assert_string_equal(named, "");
   things.small = 2;
   things.on = !things.on;
-  assert_int_equal(conf_restart_keys(&table, &before, &things, keys, sizeof keys), 2);
-  assert_string_equal(keys, "group.small, group.on");
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 2);
+  assert_string_equal(named, "group.small, group.on");
   things = before;
   things.item[0].name = "b";
-  assert_int_equal(conf_restart_keys(&table, &before, &things, keys, sizeof keys), 1);
-  assert_string_equal(keys, "items[].name");
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 1);
+  assert_string_equal(named, "items[].name");
   things.item_count = 0;
-  assert_int_equal(conf_restart_keys(&table, &before, &things, keys, sizeof keys), 1);
-  assert_string_equal(keys, "items");
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 1);
+  assert_string_equal(named, "items");
   static struct conf_key some[64];
   assert_true(table.count <= 64);
   memcpy(some, table.at, table.count * sizeof some[0]);
@@ -398,7 +398,7 @@ static void keys_that_need_a_restart_are_named(void **state) {
     some[i].reload = strcmp(some[i].path, "items") == 0;
   struct conf_table marked = table;
   marked.at = some;
-  assert_int_equal(conf_restart_keys(&marked, &before, &things, keys, sizeof keys), 0);
+  assert_int_equal(conf_restart_keys(&marked, &before, &things, named, sizeof named), 0);
 }
 
 int main(void) {

@@ -181,7 +181,9 @@ static void reply_may_come_later(void **state) {
   struct json *reply = json_new_object();
   json_put_text(reply, "late", "yes");
   control_reply(control, 99999, reply); // of nobody
+  int before = requests;
   control_reply(control, held[0], reply);
+  assert_int_equal(requests, before); // the next one is not looked at from within the reply
   json_free(reply);
   assert_string_equal(receive(waits), "{\"late\":\"yes\"}\n");
   assert_contains(receive(waits), "next"); // which had waited behind

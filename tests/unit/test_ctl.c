@@ -270,6 +270,31 @@ static void orders_ask_what_was_said(void **state) {
   assert_string_equal(out, "{\"command\":\"form\",\"data\":\"left\",\"above\":0}\n");
   assert_int_equal(run("-c %s form --data left --above 4294967296", conf_file), CTL_DONE);
   assert_string_equal(out, "{\"command\":\"form\",\"data\":\"left\",\"above\":4294967296}\n");
+  assert_int_equal(run("-s %s freeze", path), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"freeze\"}\n");
+  assert_int_equal(run("-s %s thaw --cluster orders", path), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"thaw\",\"cluster\":\"orders\"}\n");
+  assert_int_equal(run("-c %s freeze", conf_file), CTL_DONE);
+  assert_string_equal(out, "{\"command\":\"freeze\",\"cluster\":\"c\"}\n");
+  stop(pid, path);
+}
+
+static void force_says_what_may_be_lost_first(void **state) {
+  char path[128];
+  (void)state;
+  in_directory(path, "s.sock");
+  pid_t pid = start(path, "{\"ok\":true,\"text\":\"all may be lost\",\"node\":\"right\"}");
+  assert_int_equal(run("-s %s force-master --reason fire --confirm-down right", path), CTL_DONE);
+  contains(err, "all may be lost");
+  assert_int_equal(run("-s %s force-master --reason fire --confirm-down right --yes-i-understand left", path),
+                   CTL_FAILED);
+  contains(err, "nothing done");
+  assert_string_equal(out, "");
+  assert_int_equal(run("-s %s force-master --confirm-down right", path), CTL_USAGE);
+  contains(err, "--reason");
+  assert_int_equal(run("-s %s force-master --reason fire", path), CTL_USAGE);
+  contains(err, "--confirm-down NODE");
+  assert_int_equal(run("-s %s force-master --reason fire --fence --confirm-down right", path), CTL_USAGE);
   stop(pid, path);
 }
 
@@ -450,6 +475,7 @@ int main(void) {
       cmocka_unit_test(status_tells_what_is_wrong),
       cmocka_unit_test(status_of_a_witness),
       cmocka_unit_test(orders_ask_what_was_said),
+      cmocka_unit_test(force_says_what_may_be_lost_first),
       cmocka_unit_test(refusals_keep_their_code),
       cmocka_unit_test(no_agent_is_3),
       cmocka_unit_test(stopped_agent_is_3),

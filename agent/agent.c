@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the agent is put together, comes up, and goes.
 #include "agent/agent.h"
+#include "agent/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 
 #include "agent/orphans.h"
 #include "common/base/clock.h"
+#include "common/base/http.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
@@ -361,12 +363,14 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_marks(a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
-  return rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : open_control(a);
+  return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
+  http_close(a->http);
   control_close(a->control);
   broker_close(a->broker);
   state_page_close(a->state_page);

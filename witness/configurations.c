@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/base/http.h"
 #include "witness/witness.h"
 
 #define ERROR_SIZE 512
@@ -86,6 +87,7 @@ int witness_read(struct witness *w) {
 }
 
 void witness_forget_one(struct witnessed *one) {
+  http_close(one->http);
   runner_close(one->runner);
   marks_close(one->marks);
   events_close(one->events);

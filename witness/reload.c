@@ -103,6 +103,7 @@ void witness_reload(void *arg, int signo) {
     if (in_place(w, &next) && open_new(w, &next)) {
       w->trouble[0] = 0;
       exchange(w, &next);
+      witness_web_open(w);
       log_notice("configuration read again: witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
       return;
     }

@@ -300,6 +300,7 @@ static int serve(struct witness *w, const struct witness_options *options) {
   struct loop_signal *hangup = loop_signal_new(w->loop, SIGHUP, witness_reload, w);
   if (rc != 0 || term == NULL || interrupt == NULL || hangup == NULL)
     return rc != 0 ? rc : -ENOMEM;
+  witness_web_open(w);
   for (size_t i = 0; i < w->count; i++)
     witness_start_one(w->at[i]);
   log_notice("witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");

@@ -31,6 +31,7 @@ struct witnessed {
   struct events *events;
   struct history *history;
   struct path_watch paths;
+  struct http *http; // NULL: none, or another cluster's with the same address
 };
 
 struct witness {
@@ -66,6 +67,11 @@ void witness_reload(void *witness, int signo);
 
 // witness_status.c
 struct json *witness_status(const struct witness *);
+struct json *witness_cluster_status(const struct witnessed *);
 struct json *witness_explain(const struct witness *);
+
+// witness_web.c: listens wherever a configuration says so; what cannot be had is told in the log.
+// After a reload again: for what is new, and for an address whose holder is gone.
+void witness_web_open(struct witness *);
 
 #endif

@@ -8,6 +8,7 @@
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/hooks.h"
 #include "agent/note.h"
 #include "agent/state_page.h"
 #include "agent/vip.h"
@@ -49,6 +50,8 @@ struct agent {
   struct events *events;
   struct history *history;
   struct noted noted;
+  struct hooks *hooks;
+  struct loop_timer *hooks_timer; // the next event's turn; NULL: none are told
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt, *hangup;
   const char *file;  // the configuration's
@@ -77,6 +80,8 @@ void agent_reload(void *agent, int signo);
 
 // perform.c: one action, now.
 void agent_perform(void *agent, const struct action *);
+// The own broker is to do this now.
+void agent_apply(struct agent *, const struct broker_duty *);
 // A timer's, each beat: what is in force is still there.
 void agent_watch(void *agent);
 // What was cleared: the clients of a duty with `evict` are gone.

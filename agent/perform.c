@@ -117,6 +117,11 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
   note(a, event, LOG_INFO, "broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode),
        duty->paused ? ", paused" : "", duty->sync ? ", synchronous" : "",
        duty->evict ? ", without its clients" : "", (unsigned long long)duty->epoch);
+  if (!hooks_before(a->hooks, duty))
+    agent_apply(a, duty);
+}
+
+void agent_apply(struct agent *a, const struct broker_duty *duty) {
   state_page_duty(a->state_page, duty);
   if (!duty->evict) {
     broker_apply(a->broker, duty);

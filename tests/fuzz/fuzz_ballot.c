@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files beside which a voter's word is worth nothing: ballot and orders. Input: which of them and how,
-// then its bytes (slot.h where magic and checksum are to be right, else the file as it is).
+// The files beside which a voter's word is worth nothing: ballot and orders; and the note of a beat, which
+// ends up in the latter. Input: which of them and how, then its bytes (slot.h where magic and checksum are to
+// be right, else the file as it is), or the other's clock and the note.
 #include <assert.h>
 #include <string.h>
 
@@ -40,29 +41,43 @@ static void ballot(void) {
   ballot_close(store);
 }
 
-static void marks(struct input *rest) {
+static void show(struct marks *m, const struct ballot *ballot) {
+  char note[MARKS_NOTE_MAX];
+  struct json *status = json_new_object(), *warnings = json_new_array();
+  marks_put_status(m, fuzz_cluster(), ballot, status);
+  marks_warn(m, fuzz_cluster(), ballot, warnings);
+  assert(marks_note(m, ballot, ballot->forced[VOTER_A], note, sizeof note) <= sizeof note);
+  json_free(status);
+  json_free(warnings);
+}
+
+/* `note`: what another voter's beat brings; NULL: none. */
+static void marks(struct input *rest, struct input *note) {
   struct ballot ballot = {.frozen = {2, true}, .forced = {UINT64_C(1) << 32, 0}};
   int error = 1;
-  struct marks *m = marks_open(input_directory(), "orders", "a", &error);
+  struct marks *m = marks_open(input_directory(), "orders", "a", VOTER_A, &error);
   assert(m != NULL && error <= 0);
   for (unsigned i = 0; i < 2; i++) {
-    struct json *status = json_new_object(), *warnings = json_new_array();
-    marks_put_status(m, fuzz_cluster(), VOTER_A, &ballot, status);
-    marks_warn(m, fuzz_cluster(), VOTER_A, &ballot, warnings);
-    json_free(status);
-    json_free(warnings);
+    show(m, &ballot);
     ballot.frozen.serial = input_u8(rest);
     marks_look(m, &ballot, i == 0 ? "root (uid 0)" : "", "a");
+  }
+  if (note != NULL) {
+    int64_t wall_ms = (int64_t)input_u64(note);
+    marks_noted(m, VOTER_B, wall_ms, (const char *)note->at, note->left);
+    show(m, &ballot);
   }
   marks_close(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   struct input input = {bytes, size};
-  uint8_t how = input_below(&input, 4);
+  uint8_t how = input_below(&input, 5);
   bool is_ballot = how < 2;
   const char *name = is_ballot ? BALLOT : MARKS;
-  if (how % 2 == 0)
+  if (how == 4)
+    input_file(name, NULL, 0);
+  else if (how % 2 == 0)
     slot_file(name, is_ballot ? "orders/a" : "orders/a/orders", &input);
   else
     input_file(name, input.at, input.left);
@@ -70,6 +85,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   if (is_ballot)
     ballot();
   else
-    marks(&again);
+    marks(&again, how == 4 ? &input : NULL);
   return 0;
 }

@@ -53,7 +53,8 @@ static void events(void) {
 static void history(void) {
   static const struct core_config config = {.self = VOTER_A, .lease_ms = 1000, .beat_ms = 100};
   static const struct ballot ballot = {.sync = {.owner = NOBODY}, .seen = {{0}}};
-  struct history_force force = {.wall_ms = 1, .by = "root", .reason = "the rack burns", .confirmed = "b"};
+  struct marks_force force = {
+      .wall_ms = 1, .epoch = 2, .who = "root", .reason = "the rack burns", .confirmed = "b"};
   struct core core;
   struct history *h = history_open(input_directory(), fuzz_cluster(), VOTER_A);
   assert(h != NULL);
@@ -62,7 +63,7 @@ static void history(void) {
   core.role = ROLE_MASTER;
   core.reign = 2;
   history_look(h, &core);
-  history_forced(h, VOTER_A, 2, &force);
+  history_forced(h, VOTER_A, &force);
   history_fact(h, &(struct fact){.type = FACT_ROLE, .from = ROLE_MASTER, .to = ROLE_SECONDARY});
   core.role = ROLE_SECONDARY;
   history_look(h, &core);

@@ -4,7 +4,7 @@
 // what is no beat is not taken for one.
 //
 // Input, until it ends: whom to pretend to be; the session (of a few) it claims, for which of the receiver's
-// sessions it seals; seq, heard, count, path, time; what to spoil; then the payload.
+// sessions it seals; seq, path, time, heard, count, the payload and a note; what to spoil.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,11 +60,12 @@ static void derive(uint8_t from, uint64_t from_session, uint64_t to_session,
 struct forged {
   uint8_t from;
   uint64_t session, sealed_for, seq;
-  unsigned char bytes[SEAL_SIZE];
+  size_t size;
+  unsigned char bytes[SEAL_SIZE_MAX];
 };
 
 static void forge(struct forged *f, struct input *input) {
-  unsigned char key[CRYPTO_KEY_SIZE], plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE] = {0};
+  unsigned char key[CRYPTO_KEY_SIZE], plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + SEAL_NOTE_MAX] = {0};
   const uint8_t *payload;
   uint8_t *at = plain;
   bytes_put_u64(&at, input_u8(input) % 2 == 0 ? input_u64(input) : input_u8(input)); /* heard */
@@ -72,11 +73,17 @@ static void forge(struct forged *f, struct input *input) {
   size_t size = input_bytes(input, WIRE_BEAT_SIZE, &payload);
   if (size > 0)
     memcpy(at, payload, size);
+  at += WIRE_BEAT_SIZE;
+  size_t note = input_bytes(input, input_u16(input) % (SEAL_NOTE_MAX + 1), &payload);
+  if (note > 0)
+    memcpy(at, payload, note);
+  size_t sealed = SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + note;
+  f->size = WIRE_HEADER_SIZE + sealed + CRYPTO_TAG_SIZE;
   wire_header_encode(&(struct wire_header){CLUSTER, f->from, f->session, 1}, f->bytes);
   at = f->bytes + 18; /* seq: 0, too, which wire_header_encode would not write */
   bytes_put_u64(&at, f->seq);
   derive(f->from, f->session, f->sealed_for, key);
-  if (!crypto_seal(crypto, key, f->seq, f->bytes, WIRE_HEADER_SIZE, plain, sizeof plain,
+  if (!crypto_seal(crypto, key, f->seq, f->bytes, WIRE_HEADER_SIZE, plain, sealed,
                    f->bytes + WIRE_HEADER_SIZE))
     abort();
 }
@@ -112,7 +119,7 @@ static void one(struct seal *seal, struct instant *now, struct input *input) {
   now->us += (int64_t)input_u8(input) * 1000;
   forge(&f, input);
   uint8_t spoil = input_u8(input);
-  size_t size = spoil == 1 ? input_u8(input) : SEAL_SIZE;
+  size_t size = spoil == 1 ? input_u16(input) % (f.size + 1) : f.size;
   if (spoil == 2)
     f.bytes[input_u8(input)] ^= input_u8(input);
   enum seal_result result = seal_open(seal, *now, path, f.bytes, size, &out);
@@ -120,6 +127,7 @@ static void one(struct seal *seal, struct instant *now, struct input *input) {
     return;
   assert(f.sealed_for != 0 && f.seq != 0); /* a hello changes nothing */
   note(&f, &out, path, result == SEAL_COPY);
+  assert(out.note_size <= SEAL_NOTE_MAX);
   payload(&out);
 }
 
@@ -138,8 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   char error[256];
   set_up();
   opened_count = 0;
-  if (seal_new(&seal, crypto, CLUSTER, VOTER_A, private_key[VOTER_A], (const void *)public_key, error,
-               sizeof error) != 0)
+  if (seal_new(&seal, crypto, CLUSTER, VOTER_A, private_key[VOTER_A],
+               (const unsigned char(*)[CRYPTO_KEY_SIZE])(const void *)public_key, error, sizeof error) != 0)
     abort();
   for (uint64_t seq = 1; input.left > 0 && seq < 64; seq++) {
     if (input_u8(&input) % 4 == 0)

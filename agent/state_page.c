@@ -119,6 +119,7 @@ int state_page_open(struct state_page **out, const struct state_page_settings *s
   /* how often it led counts on over a restart, so that no reader takes two reigns for one */
   if (!page_read(p->page, &p->state, PAGE_WORDS(struct page_state)))
     memset(&p->state, 0, sizeof p->state);
+  p->state.max_lag = settings->max_lag;
   if (!settings->admits)
     p->state.admitted = PAGE_ANYBODY;
   else if (p->state.admitted == PAGE_ANYBODY)

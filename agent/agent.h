@@ -42,6 +42,7 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct http *http; // NULL: nothing is told over HTTP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks; // what people are told of orders
@@ -56,7 +57,7 @@ struct agent {
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well
-  char address_trouble[320], fence_trouble[160];
+  char address_trouble[320], http_trouble[256], fence_trouble[160];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.

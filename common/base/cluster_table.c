@@ -29,6 +29,12 @@ static bool is_address(const char *text) {
   return net_address_parse(text, &address, error, sizeof error) == 0;
 }
 
+static bool is_listener(const char *text) {
+  struct net_address address;
+  char error[256];
+  return net_listener_parse(text, &address, error, sizeof error) == 0;
+}
+
 static bool is_vip(const char *text) {
   struct cluster_vip vip;
   return cluster_vip_parse(text, &vip);
@@ -222,7 +228,7 @@ static const struct conf_key keys[] = {
      AT(fence.kernel),
      .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
              "agent. require: lead only with it; prefer: warn without; off: do without."},
-    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "bpf|netlink",
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "netlink",
      .fallback = "auto", AT(fence.mechanism),
      .help = "By what means; auto: the best that works here."},
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",
@@ -271,7 +277,8 @@ static const struct conf_key keys[] = {
      .help = "Where CLUSTER.NAME.sock (control) and CLUSTER.NAME.state (the state page) are."},
     {.path = "http", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Status over HTTP."},
-    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "", .later = "*",
+    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, .fits = is_listener, .fallback = "",
+     .allowed = "an address in numbers and a port, as in \"127.0.0.1:7480\" or \"0.0.0.0:7480\"",
      AT(http_listen), .local = true,
      .help = "Where to listen, as in \"127.0.0.1:7480\"; empty: nowhere."},
     {.path = "hooks", .type = CONF_GROUP, .fallback = "", .local = true,

@@ -25,7 +25,7 @@ static void stop_joining(struct core *core) {
   core->keeps_up_since = INSTANT_NEVER;
 }
 
-#define FLAPS_MAX 5   /* thirty-two holds, about a minute by default */
+#define FLAPS_MAX 3   /* eight holds, 16 s by default */
 #define FLAP_HOLDS 10 /* two losses so many holds apart are no flapping */
 
 uint64_t sync_hold_ms(const struct core *core) {

@@ -225,11 +225,13 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  warn_if(list, a->reload_trouble);
   char trouble[512];
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
   marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
   warn_if(list, a->http_trouble);
+  warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);

@@ -60,7 +60,7 @@ class Probe:
 
     def arm(self, milliseconds):
         """Arms for so long from now; returns the deadline that the fence was given, in µs."""
-        answer = self.ask(f"arm {milliseconds}").split()
+        answer = self.ask(f"arm {int(milliseconds)}").split()
         assert int(answer[0]) == 0, f"arm {milliseconds}: {answer}"
         return int(answer[4])
 

@@ -62,7 +62,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-fence check clean demo format help install netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -138,6 +138,8 @@ netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
+	@python3 -B tests/netns/fence_bench.py --runs $(or $(RUNS),100)
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

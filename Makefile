@@ -43,14 +43,14 @@ WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
-# The library: libc alone, with the two files of common/base that it stands on; only what tanist.h names is seen.
-CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/crc.c)
+# The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
+CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
 PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
-TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer) $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -62,7 +62,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-fence check clean demo format help install netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -73,6 +73,9 @@ $(B)/libtanist.a: $(CLIENT)
 	objcopy --localize-hidden $(B)/pic/libtanist.o
 	rm -f $@
 	ar rcs $@ $(B)/pic/libtanist.o
+$(B)/pic/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
@@ -88,7 +91,9 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 $(B)/tests/unit/test_tracecheck: $(TRACE)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
-$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
+# What of the base it takes: the ballot's real reader and writer, and the epoch history.
+SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durable slot crc) common/client/history common/client/keep))
+$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
@@ -96,13 +101,15 @@ $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/bas
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
+$(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
+	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
 # The reference broker links what a user's would: libtanist and libevent.
 WIRE := $(B)/tests/broker/frame.o
 $(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
 $(patsubst %,$(B)/tests/broker/%,produce consume republish): $(B)/tests/broker/reach.o $(WIRE)
 $(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
-$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
+$(filter-out %.so,$(filter $(B)/tests/support/%,$(TOOLS))): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -118,22 +125,34 @@ unit: $(UNIT) ## run the unit tests
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
-	@$(SIM) $(or $(SEED),1) $(RUNS)
+	@tests/sim/run $(SIM) $(or $(SEED),1) $(RUNS)
+mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... ALL=1 REWRITE=1)
+	@python3 -B tests/mutate/mutate.py $(if $(ALL),--all) $(if $(REWRITE),--rewrite) $(NAMES)
+mutate-short: # that every mutation still applies and compiles
+	@python3 -B tests/mutate/mutate.py --short
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
+bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)
+	@packaging/install-dependencies demo bench || echo "what is missing is skipped"
+	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
 	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
 PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
-netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
+# MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
+MATRIX ?= 2
+netns: all tools $(PROBES) ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+	@$(MAKE) --no-print-directory matrix
+matrix: all tools ## play the fault matrix alone
+	python3 -B tests/netns/matrix.py --seed $(or $(SEED),1) $(if $(filter all,$(MATRIX)),--all,--each $(MATRIX))
 netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the agent is put together, comes up, and goes.
 #include "agent/agent.h"
+#include "agent/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 
 #include "agent/orphans.h"
 #include "common/base/clock.h"
+#include "common/base/http.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
@@ -20,7 +22,7 @@
 // ---- what happens, as events ----
 
 /* The broker's word and the health checks' as one report. */
-static void report(struct agent *a) {
+void agent_report(struct agent *a) {
   const struct broker_view *view = broker_view(a->broker);
   const struct health_result *health = health_result(a->health);
   struct event event = {.type = EVENT_BROKER};
@@ -36,7 +38,7 @@ static void report(struct agent *a) {
 static void on_broker(void *arg) {
   struct agent *a = arg;
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 static void on_health(void *arg) {
@@ -45,7 +47,7 @@ static void on_health(void *arg) {
   const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
   note(a, note_new(a, "broker", what), LOG_NOTICE, "broker: %s",
        health->dead || health->healthy ? what : "not known to be healthy");
-  report(a);
+  agent_report(a);
 }
 
 static void start(struct agent *a) {
@@ -56,7 +58,7 @@ static void start(struct agent *a) {
   runner_start(a->runner);
   agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
@@ -76,7 +78,7 @@ static void on_done(void *arg, uint32_t serial, struct position position) {
   struct event event = {.type = EVENT_DONE};
   event.done.serial = serial;
   event.done.position = position;
-  report(a); /* the position that the core compares with is not to be older than this one */
+  agent_report(a); /* the position that the core compares with is not to be older than this one */
   runner_event(a->runner, event);
 }
 
@@ -98,6 +100,7 @@ static void on_stepped(void *arg) {
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
+  hooks_stepped(a->hooks);
   stop_if_released(a);
 }
 
@@ -201,12 +204,14 @@ static void on_orphaned(void *arg, const char *path) {
   struct json *event = note_new(a, "broker", "orphaned");
   json_put_text(event, "path", path);
   note(a, event, LOG_WARNING,
-       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
-       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans "
+       "list'%s%s",
+       path, rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
   for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
     event = note_new(a, "broker", "orphan-removed");
     json_put_text(event, "path", gone);
-    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone,
+         ORPHANS_KEPT);
   }
 }
 
@@ -227,32 +232,43 @@ static int open_broker(struct agent *a) {
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
+  struct broker_watch watch = {
+      .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
 }
 
-static int open_health(struct agent *a) {
+int agent_open_health(struct agent *a, const struct cluster_conf *conf, struct health **out,
+                      const char **error) {
   static const enum health_kind kinds[] = {
       [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
-  struct health_settings s = {.count = a->conf.check_count, .dead_when = (uint16_t)a->conf.dead_when};
-  for (size_t i = 0; i < a->conf.check_count; i++) {
-    const struct cluster_check *from = &a->conf.check[i];
+  struct health_settings s = {.count = conf->check_count, .dead_when = (uint16_t)conf->dead_when};
+  unsigned turn = 1 - a->exec_turn;
+  memset(a->exec_command[turn], 0, sizeof a->exec_command[turn]);
+  for (size_t i = 0; i < conf->check_count; i++) {
+    const struct cluster_check *from = &conf->check[i];
     for (size_t k = 0; k < from->command.count; k++)
-      a->exec_command[i][k] = from->command.at[k];
+      a->exec_command[turn][i][k] = from->command.at[k];
     s.check[i] = (struct health_check){.name = from->name,
                                        .kind = kinds[from->kind],
                                        .address = from->address,
-                                       .command = a->exec_command[i],
+                                       .command = a->exec_command[turn][i],
                                        .every_ms = from->every_ms,
                                        .timeout_ms = from->timeout_ms,
                                        .fall = (uint16_t)from->fall,
                                        .rise = (uint16_t)from->rise};
   }
   struct health_watch watch = {.arg = a, .changed = on_health};
+  int rc = health_open(out, a->loop, &s, &watch, error);
+  if (rc == 0)
+    a->exec_turn = turn;
+  return rc;
+}
+
+static int open_health(struct agent *a) {
   const char *error = NULL;
-  int rc = health_open(&a->health, a->loop, &s, &watch, &error);
+  int rc = agent_open_health(a, &a->conf, &a->health, &error);
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
@@ -333,7 +349,9 @@ static int open_loop(struct agent *a) {
   a->watch_timer = loop_timer_new(a->loop, agent_watch, a);
   a->term = loop_signal_new(a->loop, SIGTERM, on_signal, a);
   a->interrupt = loop_signal_new(a->loop, SIGINT, on_signal, a);
-  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term && a->interrupt;
+  a->hangup = loop_signal_new(a->loop, SIGHUP, agent_reload, a);
+  bool whole = a->hangup && a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term &&
+               a->interrupt;
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 
@@ -344,14 +362,18 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_marks(a);
+  rc = rc != 0 ? rc : hooks_open(&a->hooks, a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
-  return rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : open_control(a);
+  return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
+  hooks_close(a->hooks);
+  http_close(a->http);
   control_close(a->control);
   broker_close(a->broker);
   state_page_close(a->state_page);
@@ -396,6 +418,7 @@ static int load(struct agent *a, const struct agent_options *options) {
     return self;
   }
   a->self = (unsigned)self;
+  a->file = options->file;
   return 0;
 }
 
@@ -418,6 +441,7 @@ int agent_run(const struct agent_options *options) {
   }
   close_all(a);
   cluster_free(&a->conf);
+  free(a->first_texts);
   free(a);
   /* a key or an address that cannot be used is a mistake of the configuration's */
   return rc == 0 ? 0 : rc == -EPERM || rc == -ENOENT || rc == -EBADMSG || rc == -EKEYREJECTED ? 2 : 1;

@@ -29,6 +29,12 @@ static bool is_address(const char *text) {
   return net_address_parse(text, &address, error, sizeof error) == 0;
 }
 
+static bool is_listener(const char *text) {
+  struct net_address address;
+  char error[256];
+  return net_listener_parse(text, &address, error, sizeof error) == 0;
+}
+
 static bool is_vip(const char *text) {
   struct cluster_vip vip;
   return cluster_vip_parse(text, &vip);
@@ -132,7 +138,7 @@ static const struct conf_key keys[] = {
     {.path = "timing.drift_percent", .type = CONF_REAL, .min = 0.1, .max = DRIFT_PPM_MAX / 10000.0,
      .fallback = "1.0", AT(drift_percent),
      .help = "How far the rates of any two machines' clocks may differ, percent."},
-    {.path = "timing.witness_grace_ms", DURATION(0, 168 * HOUR_MS), .fallback = "600000",
+    {.path = "timing.witness_grace_ms", .reload = true, DURATION(0, 168 * HOUR_MS), .fallback = "600000",
      AT(witness_grace_ms),
      .help = "So long may both nodes miss the witness before the master secures itself to go on without "
              "it, ms; 0: it never does."},
@@ -147,7 +153,7 @@ static const struct conf_key keys[] = {
     {.path = "virtual_ip[].interface", .type = CONF_TEXT, .min = 1, .max = 15, .fits = is_interface,
      .allowed = "the name of a network interface, up to 15 characters", IN(cluster_vip, interface),
      .help = "The network interface that carries it on both nodes."},
-    {.path = "virtual_ip[].conflict", .type = CONF_WORD, .words = "warn|refuse", .later = "refuse",
+    {.path = "virtual_ip[].conflict", .reload = true, .type = CONF_WORD, .words = "warn|refuse", .later = "refuse",
      .fallback = "warn", IN(cluster_vip, conflict),
      .help = "What to do when a stranger answers on the address: take it and warn, or refuse to lead."},
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
@@ -174,13 +180,13 @@ static const struct conf_key keys[] = {
     {.path = "broker.max_lag_bytes", .type = CONF_U64, .min = 0, .max = 1e15, .later = "*", .fallback = "0",
      AT(broker.max_lag_bytes),
      .help = "With async: how far behind may still be promoted, bytes."},
-    {.path = "broker.degrade_ms", DURATION(1, HOUR_MS), .fallback = "500", AT(broker.degrade_ms),
+    {.path = "broker.degrade_ms", .reload = true, DURATION(1, HOUR_MS), .fallback = "500", AT(broker.degrade_ms),
      .help = "So long may the secondary stand still before the master asks to go on alone, ms."},
-    {.path = "broker.join_hold_ms", DURATION(0, HOUR_MS), .fallback = "2000", AT(broker.join_hold_ms),
+    {.path = "broker.join_hold_ms", .reload = true, DURATION(0, HOUR_MS), .fallback = "2000", AT(broker.join_hold_ms),
      .help = "So long must the secondary keep up before it counts again, ms."},
     {.path = "broker.strict", .type = CONF_BOOL, .fallback = "false", AT(broker.strict),
      .help = "true: the master never goes on alone; without the secondary nothing is acknowledged."},
-    {.path = "health", .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),
+    {.path = "health", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),
      .otherwise = "the one check \"broker\"", .count_at = offsetof(struct cluster_conf, check_count),
      .stride = sizeof(struct cluster_check), .example = HEALTH_EXAMPLE,
      .help = "How the agent judges its own broker."},
@@ -201,10 +207,10 @@ static const struct conf_key keys[] = {
      .help = "So many failures in a row: down. (A reset connection and a refused new one count at once.)"},
     {.path = "health[].rise", DURATION(1, 100), .fallback = "2", IN(cluster_check, rise),
      .help = "So many successes in a row: up."},
-    {.path = "dead_when", .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1, .max = CLUSTER_CHECKS_MAX,
+    {.path = "dead_when", .reload = true, .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1, .max = CLUSTER_CHECKS_MAX,
      .fallback = "any", AT(dead_when),
      .help = "How many of the checks must be down for the broker to be dead; at most as many as there are."},
-    {.path = "groups", .type = CONF_LIST, .fallback = "", .later = "*", .min = 0, .max = CLUSTER_GROUPS_MAX,
+    {.path = "groups", .reload = true, .type = CONF_LIST, .fallback = "", .later = "*", .min = 0, .max = CLUSTER_GROUPS_MAX,
      AT(group), .count_at = offsetof(struct cluster_conf, group_count),
      .stride = sizeof(struct cluster_group),
      .help = "Checks that count as one."},
@@ -244,22 +250,22 @@ static const struct conf_key keys[] = {
      .help = "true: no failover before the device confirmed that the other node is off."},
     {.path = "policy", .type = CONF_GROUP, .fallback = "",
      .help = "Who leads when both may, and how often."},
-    {.path = "policy.preferred", .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,
+    {.path = "policy.preferred", .reload = true, .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,
      .fits = cluster_is_name, .allowed = "the name of a node", .fallback = "", .otherwise = "the first node",
      .example = "\"a\"", AT(policy.preferred_name),
      .help = "Who stands first where both nodes could."},
-    {.path = "policy.failback", .type = CONF_WORD, .words = "manual|auto", .later = "auto",
+    {.path = "policy.failback", .reload = true, .type = CONF_WORD, .words = "manual|auto", .later = "auto",
      .fallback = "manual", AT(policy.failback),
      .help = "Does the preferred node get the lead back by itself?"},
-    {.path = "policy.failback_after_ms", DURATION(0, 24 * HOUR_MS), .fallback = "60000",
+    {.path = "policy.failback_after_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "60000",
      AT(policy.failback_after_ms),
      .help = "With auto: after it was fit for so long, ms."},
-    {.path = "policy.hold_down_ms", DURATION(0, 24 * HOUR_MS), .fallback = "0", .later = "*",
+    {.path = "policy.hold_down_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "0", .later = "*",
      AT(policy.hold_down_ms),
      .help = "So long after a failover there is no other one, ms; 0: off."},
-    {.path = "policy.restart_max", DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
+    {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
      .help = "So often in restart_window_ms is a dead broker started again in place."},
-    {.path = "policy.restart_window_ms", DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
+    {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
      AT(policy.restart_window_ms),
      .help = "The window of restart_max, ms."},
     {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY(150), .fallback = "/etc/tanist/keys",
@@ -272,20 +278,19 @@ static const struct conf_key keys[] = {
      .help = "Where CLUSTER.NAME.sock (control) and CLUSTER.NAME.state (the state page) are."},
     {.path = "http", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Status over HTTP."},
-    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "", .later = "*",
+    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, .fits = is_listener, .fallback = "",
+     .allowed = "an address in numbers and a port, as in \"127.0.0.1:7480\" or \"0.0.0.0:7480\"",
      AT(http_listen), .local = true,
      .help = "Where to listen, as in \"127.0.0.1:7480\"; empty: nowhere."},
     {.path = "hooks", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Programs that are told of changes, by path, run without arguments."},
-    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*", AT(hooks.event),
+    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.event),
      .local = true,
-     .help = "At every event."},
-    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_promote), .local = true,
-     .help = "Before this node becomes master."},
-    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_demote), .local = true,
-     .help = "Before this node stops being master."},
+     .help = "At every event, with the event as JSON on standard input; killed after 10 s."},
+    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_promote), .local = true,
+     .help = "Before the broker here is made master; killed after a lease, and the broker is made master all the same."},
+    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_demote), .local = true,
+     .help = "Before the broker here is made something else than master; killed after a lease, likewise. By then the fence is closed and the virtual IP gone."},
 };
 // clang-format on
 

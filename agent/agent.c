@@ -100,6 +100,7 @@ static void on_stepped(void *arg) {
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
+  hooks_stepped(a->hooks);
   stop_if_released(a);
 }
 
@@ -349,6 +350,7 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_marks(a);
+  rc = rc != 0 ? rc : hooks_open(&a->hooks, a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
@@ -358,6 +360,7 @@ static int open_all(struct agent *a, const struct agent_options *options) {
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
+  hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);
   broker_close(a->broker);

@@ -216,6 +216,7 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
   marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
   warn_if(list, a->http_trouble);
+  warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);

@@ -283,15 +283,13 @@ static const struct conf_key keys[] = {
      .help = "Where to listen, as in \"127.0.0.1:7480\"; empty: nowhere."},
     {.path = "hooks", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Programs that are told of changes, by path, run without arguments."},
-    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*", AT(hooks.event),
+    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.event),
      .local = true,
-     .help = "At every event."},
-    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_promote), .local = true,
-     .help = "Before this node becomes master."},
-    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_demote), .local = true,
-     .help = "Before this node stops being master."},
+     .help = "At every event, with the event as JSON on standard input; killed after 10 s."},
+    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_promote), .local = true,
+     .help = "Before the broker here is made master; killed after a lease, and the broker is made master all the same."},
+    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_demote), .local = true,
+     .help = "Before the broker here is made something else than master; killed after a lease, likewise. By then the fence is closed and the virtual IP gone."},
 };
 // clang-format on
 

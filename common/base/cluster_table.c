@@ -228,9 +228,10 @@ static const struct conf_key keys[] = {
      AT(fence.kernel),
      .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
              "agent. require: lead only with it; prefer: warn without; off: do without."},
-    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "netlink",
-     .fallback = "auto", AT(fence.mechanism),
-     .help = "By what means; auto: the best that works here."},
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .fallback = "auto", AT(fence.mechanism),
+     .help = "By what means. auto: the best that works here; bpf: programs at the network interfaces, exact, for "
+             "the machine's own root; nft: nf_tables, in containers too; netlink: the same where no datagram gets "
+             "to its rules, with a lease of 500 ms or more."},
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",
      .otherwise = "the port of broker.address", .example = "[ 6379 ]", AT(fence.ports),
      .help = "TCP ports fenced on every address of the node, except from itself and from the other node."},

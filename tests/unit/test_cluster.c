@@ -272,6 +272,9 @@ static void refuses_wrong_keys(void **state) {
 
 static void refuses_wrong_timing(void **state) {
   (void)state;
+  refuses(BASE "timing = { lease_ms = 400; };\nfence = { mechanism = \"netlink\"; };",
+          "t.conf:5: \"fence.mechanism\" is \"netlink\", whose renewals may have to wait for other programs, with "
+          "a lease of 400 ms; allowed: a lease of 500 ms or more, or another mechanism");
   refuses(BASE "timing = { lease_ms = 10; };",
           "t.conf:4: \"timing.lease_ms\" is 10; allowed: a whole number from 50 to 60000");
   refuses(BASE "timing = { lease_ms = 1000;\nbeat_ms = 327; };",
@@ -377,8 +380,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { mechanism = \"netlink\"; };",
-      "fence = { mechanism = \"netlink\"; };",
       "fence = { watchdog = \"/dev/watchdog\"; };",
       "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",
       "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",

@@ -25,6 +25,7 @@ struct runner {
   struct core core;
   struct actions actions;
   bool started, stepping;
+  bool reloaded; /* before the start */
   int disk_error;
   struct trace_file *trace; /* NULL: none */
   enum event_type later[LATER_MAX];
@@ -250,6 +251,20 @@ int runner_open(struct runner **out, const struct runner_shared *shared, const s
 void runner_start(struct runner *r) {
   r->started = true;
   on_timer(r);
+  if (r->reloaded)
+    runner_reload(r);
+}
+
+void runner_reload(struct runner *r) {
+  struct core_config config = core_config(r->conf, r->core.config.self);
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = config.preferred,
+                                        .witness_grace_ms = config.witness_grace_ms,
+                                        .degrade_ms = config.degrade_ms,
+                                        .join_hold_ms = config.join_hold_ms,
+                                        .config = digest(r->conf)};
+  r->reloaded = !r->started;
+  runner_event(r, event);
 }
 
 void runner_close(struct runner *r) {

@@ -40,6 +40,9 @@ struct runner_shared { // by all runners of a process; must outlive them
 int runner_open(struct runner **, const struct runner_shared *, const struct cluster_conf *conf,
                 unsigned self, const struct runner_hands *, char *error, size_t size);
 void runner_start(struct runner *);
+// The configuration that the runner was opened with was read again, in place: what may change while it runs
+// (struct core_settings) goes to the core, as an event.
+void runner_reload(struct runner *);
 void runner_close(struct runner *); // NULL is allowed
 
 // Steps the core with an event of this moment (`now` is filled in). Not from within `perform`.

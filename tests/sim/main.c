@@ -331,13 +331,13 @@ int main(int argc, char **argv) {
   uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1500;
   lines_wanted = argc > 3 ? 0 : LINES;
-  uint64_t passed = 0, failed = 0, events = 0, elections = 0, acks = 0, faults = 0;
+  uint64_t passed = 0, failed = 0, events = 0, elections = 0, acks = 0, faults = 0, resumptions = 0;
   int64_t virtual = 0, heal_max = 0, pair_max = 0, failover_max = 0;
   clock_t began = clock();
   for (uint64_t i = 0; i < runs; i++) {
     play(seed + i, false);
     events += sim.events, elections += sim.elections, acks += sim.acks, faults += sim.faults,
-        virtual += sim.now;
+        virtual += sim.now, resumptions += sim.resumptions;
     heal_max = sim.heal_max > heal_max ? sim.heal_max : heal_max;
     pair_max = sim.pair_max > pair_max ? sim.pair_max : pair_max;
     failover_max = sim.failover_max > failover_max ? sim.failover_max : failover_max;
@@ -349,9 +349,9 @@ int main(int argc, char **argv) {
   }
   double spent = (double)(clock() - began) / CLOCKS_PER_SEC, hours = (double)virtual / 3600e6;
   printf(
-      "%lu events, %lu faults, %lu reigns, %lu acknowledged; %.2f cluster-hours, %.0f a minute; healed after "
+      "%lu events, %lu faults, %lu reigns, %lu taken up again, %lu acknowledged; %.2f cluster-hours, %.0f a minute; healed after "
       "at most %ld ms, paired %ld ms, failed over %ld ms\n",
-      events, faults, elections, acks, hours, hours / spent * 60, heal_max / MS, pair_max / MS,
+      events, faults, elections, resumptions, acks, hours, hours / spent * 60, heal_max / MS, pair_max / MS,
       failover_max / MS);
   printf("%lu passed, %lu failed\n", passed, failed);
   return failed != 0;

@@ -64,6 +64,8 @@ struct process {
   uint64_t elected;       // a reign that nobody was shown yet; 0
   uint64_t elected_after; // the highest one shown when that was decided
   bool wiped;             // since it was last formed
+  bool kept;              // L10: the core of an agent that died is whole, and of this boot
+  uint64_t broker_life;   // of whose death the core has heard
 };
 
 struct entry {
@@ -116,7 +118,7 @@ struct sim {
   uint64_t reign_max;
   uint8_t reign_owner;
   bool led[REIGNS_MAX]; // by epoch
-  uint64_t elections, acks, faults;
+  uint64_t elections, acks, faults, resumptions;
   int64_t heal_max, failover_max, pair_max;
   const char *broken; // the promise, NULL: none
   char detail[200];
@@ -157,6 +159,7 @@ void broker_die(unsigned node);
 void broker_restart(unsigned node);
 void broker_unhold(unsigned node);
 void broker_hold_at_start(unsigned node);
+void broker_resume(unsigned node); // L10: its driver begins anew
 
 // ---- chaos.c ----
 void chaos_next(void);

@@ -25,6 +25,8 @@ struct runner {
   struct core core;
   struct actions actions;
   bool started, stepping;
+  bool resumes; /* L10: the core is a former process's */
+  struct reign *reign;
   int disk_error;
   FILE *trace; /* NULL: none */
   struct instant base;
@@ -62,6 +64,16 @@ static void perform(struct runner *r) {
   }
 }
 
+/* L10: before anything of the step is performed. */
+static void keep_reign(struct runner *r) {
+  if (r->reign == NULL)
+    return;
+  if (r->core.role == ROLE_MASTER)
+    reign_keep(r->reign, &r->core, r->base);
+  else
+    reign_forget(r->reign);
+}
+
 /* Written before anything is performed, so that a crash leaves the step that led to it. */
 static void trace_step(struct runner *r, const struct event *event) {
   char line[TRACE_LINE_MAX];
@@ -85,6 +97,7 @@ static void step(struct runner *r, struct event *event) {
     fprintf(stderr, "tanist: invariant %u is broken: %s\n", broken, core_invariant(broken));
     abort();
   }
+  keep_reign(r);
   perform(r);
 }
 
@@ -188,9 +201,22 @@ static int open_trace(struct runner *r, const struct runner_shared *shared, cons
     snprintf(error, size, "--trace %s: %s", shared->trace, strerror(-rc));
     return rc;
   }
-  trace_start(line, sizeof line, start);
-  fprintf(r->trace, "%s\n", line);
+  if (start != NULL) {
+    trace_start(line, sizeof line, start);
+    fprintf(r->trace, "%s\n", line);
+  }
   return 0;
+}
+
+static bool resume(struct runner *r, const struct runner_shared *shared, const struct core_config *config,
+                   const struct ballot *disk) {
+  char broker[REIGN_BROKER_MAX];
+  r->reign = shared->reign;
+  r->resumes = r->reign != NULL && reign_read(r->reign, &r->core, &r->base, broker) &&
+               core_resumable(&r->core, config, disk, clock_now());
+  if (r->reign != NULL && !r->resumes)
+    reign_forget(r->reign);
+  return r->resumes;
 }
 
 static int open_ballot(struct runner *r, const struct runner_shared *shared, unsigned self, char *error,
@@ -206,6 +232,8 @@ static int open_ballot(struct runner *r, const struct runner_shared *shared, uns
   }
   struct core_config config = core_config(r->conf, self);
   config.config = digest(r->conf);
+  if (resume(r, shared, &config, &ballot))
+    return open_trace(r, shared, NULL, error, size); /* what was traced before leads on to this */
   struct trace_start start = {.config = config, .ballot = ballot, .base = clock_now()};
   crypto_random(&start.random, sizeof start.random);
   core_init(&r->core, &config, &ballot, start.base, start.random);
@@ -265,7 +293,14 @@ int runner_open(struct runner **out, const struct runner_shared *shared, const s
 
 void runner_start(struct runner *r) {
   r->started = true;
-  on_timer(r);
+  if (r->resumes)
+    runner_event(r, (struct event){.type = EVENT_RESUME});
+  else
+    on_timer(r);
+}
+
+bool runner_resumes(const struct runner *r) {
+  return r->resumes;
 }
 
 void runner_close(struct runner *r) {

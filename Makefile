@@ -50,10 +50,12 @@ SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 # The library: libc alone, with the two files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/crc.c)
-PAGE := $(B)/common/client/page.o
+PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume)
+TRACECHECK := $(B)/tests/trace/tracecheck
+TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
+TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -65,7 +67,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit
+.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -84,22 +86,25 @@ $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(B)/tanist: $(CTL) $(BASE) $(CORE)
+$(B)/tanist: $(CTL) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
+$(B)/tests/unit/test_tracecheck: $(TRACE)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 # The reference broker links what a user's would: libtanist and libevent.
 WIRE := $(B)/tests/broker/frame.o
 $(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
-$(B)/tests/broker/produce $(B)/tests/broker/consume: $(B)/tests/broker/reach.o $(WIRE)
+$(patsubst %,$(B)/tests/broker/%,produce consume republish): $(B)/tests/broker/reach.o $(WIRE)
 $(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
 $(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
@@ -112,13 +117,15 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@$(SIM) $(or $(SEED),1) $(RUNS)
+trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
+	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path

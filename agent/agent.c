@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/orphans.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
@@ -94,10 +95,23 @@ static void stop_if_released(struct agent *a) {
 static void on_stepped(void *arg) {
   struct agent *a = arg;
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
-  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who);
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
   stop_if_released(a);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct agent *a = arg;
+  const struct core *core = runner_core(a->runner);
+  return marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct agent *a = arg;
+  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
 }
 
 static void on_stop_timer(void *arg) {
@@ -181,6 +195,21 @@ static int open_kernel(struct agent *a) {
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
 
+static void on_orphaned(void *arg, const char *path) {
+  struct agent *a = arg;
+  int rc = orphans_adopt(a->orphans, path);
+  struct json *event = note_new(a, "broker", "orphaned");
+  json_put_text(event, "path", path);
+  note(a, event, LOG_WARNING,
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
+       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+  for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
+    event = note_new(a, "broker", "orphan-removed");
+    json_put_text(event, "path", gone);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+  }
+}
+
 static int open_broker(struct agent *a) {
   const struct cluster_check *probe = cluster_broker_check(&a->conf);
   struct broker_settings s = {.cluster = a->conf.name,
@@ -193,11 +222,12 @@ static int open_broker(struct agent *a) {
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
                               .page = a->state_page,
+                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .cleared = on_cleared};
+  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
@@ -229,7 +259,7 @@ static int open_health(struct agent *a) {
 static int open_marks(struct agent *a) {
   const char *name = a->conf.voter[a->self].name;
   int error;
-  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, &error);
+  a->marks = marks_open(a->conf.state_directory, a->conf.name, name, a->self, &error);
   if (a->marks != NULL && error != 0)
     log_warning("%s/%s.%s.orders cannot be kept (%s): force-master is refused, and a restart forgets since "
                 "when the cluster is frozen",
@@ -261,7 +291,8 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .crypto = a->crypto,
                                  .state_directory = a->conf.state_directory,
                                  .trace = options->trace};
-  struct runner_hands hands = {.arg = a, .perform = agent_perform, .stepped = on_stepped};
+  struct runner_hands hands = {
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }

@@ -3,6 +3,8 @@
 #ifndef TANIST_AGENT_AGENT_H
 #define TANIST_AGENT_AGENT_H
 
+#include <limits.h>
+
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
@@ -41,6 +43,7 @@ struct agent {
   struct health *health;
   struct control *control;
   struct state_page *state_page;
+  char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks; // what people are told of orders
   struct events *events;
   struct history *history;

@@ -40,6 +40,8 @@ struct broker_watch {
   void (*changed)(void *arg); // broker_view has news; called from the loop, never from within broker_apply
   void (*done)(void *arg, uint32_t serial, struct position position); // the duty with this serial is reached
   void (*cleared)(void *arg); // broker_kill_clients has done what it can; once for each call of it
+  // What a rejoin cut off is kept in this file, written elsewhere or in broker_settings.orphans.
+  void (*orphaned)(void *arg, const char *path);
 };
 
 struct broker_settings {
@@ -52,6 +54,7 @@ struct broker_settings {
   const char *password_file;
   uint8_t replication; // enum replication
   uint32_t beat_ms, lease_ms;
+  const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
 };

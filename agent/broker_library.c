@@ -15,7 +15,6 @@
 #include "agent/broker.h"
 #include "agent/state_page.h"
 #include "common/base/clock.h"
-#include "common/base/log.h"
 
 #define HURRY_US 300 // between two looks while a paused master waits for the other's position
 #define HURRY_SLOW_US 5000
@@ -208,8 +207,10 @@ static void take_report(struct library *l) {
     died(l); // the agent is to hear of it, however soon the next one came
     tell(l);
   }
-  if (report.orphans > l->report.orphans && l->incarnation == report.incarnation)
-    log_warning("the broker kept what it cut off in %.255s: see it with 'tanist orphans'", report.orphan);
+  if (report.orphans > (l->incarnation == report.incarnation ? l->report.orphans : 0)) {
+    report.orphan[sizeof report.orphan - 1] = 0; // the page is the broker's to write
+    l->watch.orphaned(l->watch.arg, report.orphan);
+  }
   l->report = report;
   if (report.incarnation != l->incarnation || (l->gone && l->death < 0 && !l->looked))
     take_process(l);

@@ -31,6 +31,9 @@ static const struct ctl_command commands[] = {
      "lead here without a majority, on your word that the other node is down"},
     {"freeze", ctl_freeze, "[--cluster C]", "no automatic failover until thawed; survives restarts"},
     {"thaw", ctl_thaw, "[--cluster C]", "automatic failover again"},
+    {"orphans", ctl_orphans,
+     "list | show FILE | replay FILE [--from POSITION] -- PROGRAM … | discard FILE [--yes-i-understand FILE]",
+     "what a rejoin cut off and kept; on the node itself"},
     {"reset-voter", ctl_reset_voter, "[--name VOTER] [--directory D] [--yes-i-understand VOTER]",
      "set a damaged ballot aside: the voter here starts blank"},
 };

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/text.h"
 
 struct confirmation {
   bool fence;       // the fence device shall see to it that the other node is off
@@ -105,6 +106,7 @@ static void order(struct agent *a, uint64_t connection, const char *reason, cons
   control_who(a->control, connection, force.who);
   snprintf(force.confirmed, sizeof force.confirmed, "%s", down);
   snprintf(force.reason, sizeof force.reason, "%s", reason);
+  text_clean(force.reason, strlen(force.reason));
   int rc = marks_keep_force(a->marks, &force);
   if (rc != 0) {
     snprintf(text, sizeof text, "nothing was done: who forced this node, and why, cannot be kept in %s: %s",

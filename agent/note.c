@@ -103,6 +103,7 @@ void note_look(struct agent *a) {
   look_at_fence(a);
   look_at_broker(a);
   history_look(a->history, runner_core(a->runner));
+  history_forced(a->history, a->self, marks_force_of(a->marks, a->self));
 }
 
 void note_paths(struct agent *a) {

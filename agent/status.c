@@ -204,7 +204,7 @@ static struct json *warnings(const struct agent *a) {
   char trouble[512];
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
-  marks_warn(a->marks, &a->conf, a->self, &core->voter.ballot, list);
+  marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);
@@ -222,7 +222,7 @@ struct json *agent_status(const struct agent *a) {
   json_put_uint(status, "reign", core->reign);
   put_master(a, status);
   json_put_bool(status, "frozen", core->voter.ballot.frozen.on);
-  marks_put_status(a->marks, &a->conf, a->self, &core->voter.ballot, status);
+  marks_put_status(a->marks, &a->conf, &core->voter.ballot, status);
   json_put_bool(status, "blank", core->voter.ballot.blank);
   json_put(status, "lease", lease(a));
   json_put(status, "record", record(a));

@@ -142,10 +142,22 @@ static void perform(void *arg, const struct action *action) {
 
 static void stepped(void *arg) {
   struct witnessed *one = arg;
-  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who);
+  marks_look(one->marks, &runner_core(one->runner)->voter.ballot, one->who, one->conf.voter[VOTER_W].name);
   one->who[0] = 0;
   history_look(one->history, runner_core(one->runner));
   path_watch_look(&one->paths, runner_endpoint(one->runner), &one->conf, VOTER_W, one->events, tell, one);
+}
+
+static size_t on_note(void *arg, char *buf, size_t size) {
+  const struct witnessed *one = arg;
+  return marks_note(one->marks, &runner_core(one->runner)->voter.ballot, 0, buf, size);
+}
+
+static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct witnessed *one = arg;
+  marks_noted(one->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(one->history, beat->from, marks_force_of(one->marks, beat->from));
 }
 
 static struct witnessed *find(struct witness *w, const char *name) {
@@ -275,7 +287,7 @@ static void on_signal(void *arg, int signo) {
 
 static int open_marks(struct witnessed *one, const char *directory) {
   int error;
-  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, &error);
+  one->marks = marks_open(directory, one->conf.name, one->conf.voter[VOTER_W].name, VOTER_W, &error);
   if (one->marks != NULL && error != 0)
     log_warning(
         "%s: the file of orders cannot be kept (%s): a restart forgets since when the cluster is frozen",
@@ -310,7 +322,8 @@ static int open_clusters(struct witness *w, const struct witness_options *option
       snprintf(trace, sizeof trace, "%s.%s", options->trace, one->conf.name);
       shared.trace = trace;
     }
-    struct runner_hands hands = {.arg = one, .perform = perform, .stepped = stepped};
+    struct runner_hands hands = {
+        .arg = one, .perform = perform, .stepped = stepped, .note = on_note, .noted = on_noted};
     int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
     if (rc != 0)
       log_error("%s: %s", one->conf.name, error);

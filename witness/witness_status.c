@@ -83,7 +83,7 @@ static struct json *warnings(const struct witnessed *w) {
     json_add_text(list, trouble);
   if (history_trouble(w->history, trouble, sizeof trouble)[0] != 0)
     json_add_text(list, trouble);
-  marks_warn(w->marks, &w->conf, VOTER_W, &core->voter.ballot, list);
+  marks_warn(w->marks, &w->conf, &core->voter.ballot, list);
   return list;
 }
 
@@ -99,7 +99,7 @@ static struct json *cluster(const struct witnessed *w) {
   json_put_text(cluster, "leader", promised ? w->conf.voter[promise->leader].name : NULL);
   json_put_uint(cluster, "leader_epoch", promise->leader_epoch);
   json_put_bool(cluster, "frozen", core->voter.ballot.frozen.on);
-  marks_put_status(w->marks, &w->conf, VOTER_W, &core->voter.ballot, cluster);
+  marks_put_status(w->marks, &w->conf, &core->voter.ballot, cluster);
   json_put_bool(cluster, "blank", core->voter.ballot.blank);
   json_put(cluster, "record", record(w));
   for (unsigned i = 0; i < NODES; i++)

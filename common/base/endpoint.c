@@ -99,21 +99,21 @@ static void start_probe(const struct endpoint *e, struct peer *peer, const struc
     *probe = (struct probe){.seq = beat->seq, .at = now};
 }
 
-int endpoint_send(struct endpoint *e, const struct beat *beat) {
+int endpoint_send(struct endpoint *e, const struct beat *beat, const char *note, size_t size) {
   assert(beat->from == e->self && beat->to < VOTERS && beat->to != e->self);
   struct peer *peer = &e->peer[beat->to];
   struct instant now = clock_now();
   struct beat out = *beat;
   out.paths_heard = paths_heard(e, peer, now);
-  unsigned char payload[WIRE_BEAT_SIZE], sealed[SEAL_COPIES][SEAL_SIZE];
+  unsigned char payload[WIRE_BEAT_SIZE], sealed[SEAL_COPIES][SEAL_SIZE_MAX];
   wire_encode(&out, payload);
-  size_t copies = seal_beat(e->seal, beat->to, beat->seq, payload, sealed);
+  size_t copies = seal_beat_noted(e->seal, beat->to, beat->seq, payload, note, size, sealed);
   start_probe(e, peer, beat, now);
   int error = -EIO;
   bool left = false;
   for (size_t i = 0; i < copies; i++)
     for (unsigned k = 0; k < peer->paths; k++) {
-      int rc = peer->path[k].present ? send_on(e, &peer->path[k], sealed[i], SEAL_SIZE) : error;
+      int rc = peer->path[k].present ? send_on(e, &peer->path[k], sealed[i], SEAL_SIZE + size) : error;
       left |= rc == 0;
       error = rc != 0 ? rc : error;
     }
@@ -179,7 +179,8 @@ static void note_session(struct peer *peer, uint64_t session) {
     peer->path[k].top = 0;
 }
 
-static void hand_on(struct endpoint *e, struct peer *peer, const struct beat *beat, struct instant now) {
+static void hand_on(struct endpoint *e, struct peer *peer, const struct beat *beat,
+                    const struct seal_opened *opened, struct instant now) {
   if (beat->seq <= peer->newest) {
     e->late++;
     return;
@@ -187,7 +188,7 @@ static void hand_on(struct endpoint *e, struct peer *peer, const struct beat *be
   peer->newest = beat->seq;
   peer->told = beat->paths_heard;
   peer->told_at = now;
-  e->beat(e->arg, peer->session, beat);
+  e->beat(e->arg, peer->session, beat, opened->note, opened->note_size);
 }
 
 static void on_opened(struct endpoint *e, unsigned path, const struct seal_opened *opened, bool first,
@@ -203,7 +204,7 @@ static void on_opened(struct endpoint *e, unsigned path, const struct seal_opene
   }
   note_path(peer, path, opened, &beat, now);
   if (first)
-    hand_on(e, peer, &beat, now);
+    hand_on(e, peer, &beat, opened, now);
   if (changed)
     e->hello(
         e->arg,

@@ -31,7 +31,9 @@ struct endpoint_config {
 };
 
 // An authentic beat, newer than any before it of the sender's `session`; on whichever path it came first.
-typedef void endpoint_beat_fn(void *arg, uint64_t session, const struct beat *);
+// `note` is text for people of `size` bytes, seldom any, without a 0 behind it.
+typedef void endpoint_beat_fn(void *arg, uint64_t session, const struct beat *, const char *note,
+                              size_t size);
 
 // Send `peer` a beat now, without ASK: it has just started and needs one to learn our session, or ours just
 // became known to it by such a one. Optional for correctness (the next beat does the same), and limited in
@@ -50,7 +52,8 @@ void endpoint_close(struct endpoint *); // NULL is allowed
 // Sends a beat from `self` on all paths to beat->to, with paths_heard filled in. Asserts that beat->seq is
 // above that of every beat sent to it before. 0 if a datagram left on any path, else the -errno of the last
 // path: nothing to act on, as a beat may be lost anyway.
-int endpoint_send(struct endpoint *, const struct beat *);
+// A note of up to SEAL_NOTE_MAX bytes goes with it; size 0: none.
+int endpoint_send(struct endpoint *, const struct beat *, const char *note, size_t size);
 
 uint64_t endpoint_session(const struct endpoint *);
 

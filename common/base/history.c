@@ -8,7 +8,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/ledger.h"
-#include "common/base/marks.h"
 
 #define LINE_MAX_BYTES 4096
 #define REPLY_BYTES 49152 // of reigns in one reply: well under CONTROL_REPLY_MAX
@@ -52,8 +51,7 @@ struct reign {
   int64_t from_us, length_us; // CLOCK_BOOTTIME of `boot`; how long it took, once it has ended
   char boot[CLOCK_BOOT_ID_SIZE];
   char why[WHY_MAX];
-  int64_t forced_ms; // 0: nobody's word is known
-  char by[MARKS_WHO_MAX], confirmed[CLUSTER_NAME_MAX], reason[MARKS_REASON_MAX + 1];
+  struct marks_force forced; // wall_ms 0: nobody's word is known
 };
 
 struct history {
@@ -77,14 +75,14 @@ static int64_t length_us(const struct reign *r) {
 
 static struct json *force_json(const struct reign *r) {
   char time[CLOCK_WALL_TEXT_SIZE];
-  if (r->forced_ms == 0)
+  if (r->forced.wall_ms == 0)
     return NULL;
   struct json *force = json_new_object();
-  json_put_text(force, "time", clock_wall_text(r->forced_ms, time));
-  json_put_int(force, "time_ms", r->forced_ms);
-  json_put_text(force, "by", r->by);
-  json_put_text(force, "reason", r->reason);
-  json_put_text(force, "confirmed_down", r->confirmed);
+  json_put_text(force, "time", clock_wall_text(r->forced.wall_ms, time));
+  json_put_int(force, "time_ms", r->forced.wall_ms);
+  json_put_text(force, "by", r->forced.who);
+  json_put_text(force, "reason", r->forced.reason);
+  json_put_text(force, "confirmed_down", r->forced.confirmed);
   return force;
 }
 
@@ -145,10 +143,11 @@ static bool from_json(const struct history *h, const struct json *json, struct r
   r->length_us = json_get_int(json, "duration_ms", 0) * 1000;
   get_text(json, "boot", r->boot, sizeof r->boot);
   get_text(json, "why", r->why, sizeof r->why);
-  r->forced_ms = json_get_int(force, "time_ms", 0);
-  get_text(force, "by", r->by, sizeof r->by);
-  get_text(force, "reason", r->reason, sizeof r->reason);
-  get_text(force, "confirmed_down", r->confirmed, sizeof r->confirmed);
+  r->forced.wall_ms = json_get_int(force, "time_ms", 0);
+  r->forced.epoch = r->epoch;
+  get_text(force, "by", r->forced.who, sizeof r->forced.who);
+  get_text(force, "reason", r->forced.reason, sizeof r->forced.reason);
+  get_text(force, "confirmed_down", r->forced.confirmed, sizeof r->forced.confirmed);
   return node >= 0 && node < NODES && r->epoch != 0 && r->serial != 0;
 }
 
@@ -363,17 +362,14 @@ void history_look(struct history *h, const struct core *core) {
     begin(h, &found);
 }
 
-void history_forced(struct history *h, unsigned node, uint64_t epoch, const struct history_force *force) {
-  for (size_t i = h->count; i-- > 0;) {
+void history_forced(struct history *h, unsigned node, const struct marks_force *force) {
+  for (size_t i = h->count; force->epoch != 0 && i-- > 0;) {
     struct reign *r = &h->at[i];
-    if (r->node != node || r->epoch != epoch)
+    if (r->node != node || r->epoch != force->epoch)
       continue;
-    if (r->forced_ms != 0 || i + 1 != h->count)
+    if (r->forced.wall_ms != 0)
       return;
-    r->forced_ms = force->wall_ms;
-    snprintf(r->by, sizeof r->by, "%s", force->by);
-    snprintf(r->reason, sizeof r->reason, "%s", force->reason);
-    snprintf(r->confirmed, sizeof r->confirmed, "%s", force->confirmed);
+    r->forced = *force;
     keep(h, r);
     return;
   }

@@ -8,6 +8,7 @@
 
 #include "common/base/control.h"
 #include "common/base/json.h"
+#include "common/base/marks.h"
 #include "common/base/runner.h"
 
 #define HISTORY_BYTES_MAX (256 * 1024) // in both files together
@@ -15,20 +16,14 @@
 
 struct history;
 
-// An operator's word behind a forced reign (F1).
-struct history_force {
-  int64_t wall_ms;
-  const char *by, *reason, *confirmed;
-};
-
 // `conf` must outlive it. Never NULL but for want of memory.
 struct history *history_open(const char *directory, const struct cluster_conf *conf, unsigned self);
 void history_close(struct history *); // NULL is allowed
 
 void history_fact(struct history *, const struct fact *); // each TELL: why the own reigns begin and end
 void history_look(struct history *, const struct core *); // after each step
-// Who forced this node to lead in this epoch, and why; again when it is known already does nothing.
-void history_forced(struct history *, unsigned node, uint64_t epoch, const struct history_force *);
+// Who forced this node to lead, and why; again, when it is known already, does nothing.
+void history_forced(struct history *, unsigned node, const struct marks_force *);
 
 // Answers {"command": "history", "after": SERIAL} with {"history": [ … ], "last": SERIAL, "more": BOOL}: a
 // reign each, oldest first, as tanist(8) describes it.

@@ -12,7 +12,7 @@
 #include "common/core/wire.h"
 
 #define BATCH 64 // datagrams a wakeup: a flood on one socket leaves the timers and the others their turn
-#define DATAGRAM_MAX 512 // longer ones are cut; no beat is that long, so they do not open either
+#define DATAGRAM_MAX 1280 // longer ones are cut; no beat is that long, so they do not open either
 #define CLASS_SELECTOR_6                                                                                     \
   0xc0 // network control, as routing protocols have it: beats pass where bulk traffic queues
 

@@ -10,7 +10,7 @@
 #include "common/base/ballot.h"
 #include "common/base/clock.h"
 #include "common/base/key.h"
-#include "common/base/trace.h"
+#include "common/base/trace_file.h"
 
 #define LATER_MAX 4              // kinds of events that a perform can ask for
 #define VERSION_NUMBER 0x000100u // 0.1.0, for people
@@ -28,8 +28,8 @@ struct runner {
   bool resumes; /* L10: the core is a former process's */
   struct reign *reign;
   int disk_error;
-  FILE *trace; /* NULL: none */
-  struct instant base;
+  struct trace_file *trace; /* NULL: none */
+  struct instant base;      /* of the trace */
   enum event_type later[LATER_MAX];
   size_t later_count;
 };
@@ -38,8 +38,10 @@ struct runner {
 
 static void send_beat(struct runner *r, const struct beat *beat) {
   struct beat sent = *beat;
+  char note[SEAL_NOTE_MAX];
+  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, note, sizeof note) : 0;
   sent.wall_ms = clock_wall_ms();
-  endpoint_send(r->endpoint, &sent); /* a beat may be lost anyway: the paths count their errors */
+  endpoint_send(r->endpoint, &sent, note, size); /* a beat may be lost anyway: the paths count their errors */
 }
 
 static bool persist(struct runner *r, const struct ballot *ballot) {
@@ -74,24 +76,11 @@ static void keep_reign(struct runner *r) {
     reign_forget(r->reign);
 }
 
-/* Written before anything is performed, so that a crash leaves the step that led to it. */
-static void trace_step(struct runner *r, const struct event *event) {
-  char line[TRACE_LINE_MAX];
-  if (r->trace == NULL)
-    return;
-  trace_event(line, sizeof line, r->base, event);
-  fprintf(r->trace, "%s\n", line);
-  for (size_t i = 0; i < r->actions.count; i++) {
-    trace_action(line, sizeof line, r->base, &r->actions.at[i]);
-    fprintf(r->trace, "  %s\n", line);
-  }
-  fflush(r->trace);
-}
-
 static void step(struct runner *r, struct event *event) {
   event->now = clock_now();
   core_step(&r->core, event, &r->actions);
-  trace_step(r, event);
+  if (r->trace != NULL) /* before anything is performed, so that a crash leaves the step that led to it */
+    trace_file_step(r->trace, event, &r->actions);
   unsigned broken = core_check(&r->core);
   if (broken != 0) { /* a crash is safe: the lease runs out; a wrong belief is not */
     fprintf(stderr, "tanist: invariant %u is broken: %s\n", broken, core_invariant(broken));
@@ -141,11 +130,14 @@ static void on_timer(void *arg) {
   runner_event(arg, (struct event){.type = EVENT_TIMER});
 }
 
-static void on_beat(void *arg, uint64_t session, const struct beat *beat) {
+static void on_beat(void *arg, uint64_t session, const struct beat *beat, const char *note, size_t size) {
+  const struct runner *r = arg;
   struct event event = {.type = EVENT_BEAT};
   event.beat.session = session;
   event.beat.beat = *beat;
   runner_event(arg, event);
+  if (size > 0 && r->started && r->hands.noted != NULL)
+    r->hands.noted(r->hands.arg, beat, note, size);
 }
 
 /* A peer that does not know our session yet learns it by the next beat; that one is due soon enough, and an
@@ -192,20 +184,13 @@ static uint32_t digest(const struct cluster_conf *conf) {
 
 static int open_trace(struct runner *r, const struct runner_shared *shared, const struct trace_start *start,
                       char *error, size_t size) {
-  char line[TRACE_LINE_MAX];
   if (shared->trace == NULL)
     return 0;
-  r->trace = fopen(shared->trace, "ae");
-  if (r->trace == NULL) {
-    int rc = -errno;
+  int rc = r->resumes ? trace_file_resume(&r->trace, shared->trace, r->base, r->core.now)
+                      : trace_file_open(&r->trace, shared->trace, start);
+  if (rc != 0)
     snprintf(error, size, "--trace %s: %s", shared->trace, strerror(-rc));
-    return rc;
-  }
-  if (start != NULL) {
-    trace_start(line, sizeof line, start);
-    fprintf(r->trace, "%s\n", line);
-  }
-  return 0;
+  return rc;
 }
 
 static bool resume(struct runner *r, const struct runner_shared *shared, const struct core_config *config,
@@ -237,7 +222,6 @@ static int open_ballot(struct runner *r, const struct runner_shared *shared, uns
   struct trace_start start = {.config = config, .ballot = ballot, .base = clock_now()};
   crypto_random(&start.random, sizeof start.random);
   core_init(&r->core, &config, &ballot, start.base, start.random);
-  r->base = start.base;
   return open_trace(r, shared, &start, error, size);
 }
 
@@ -309,8 +293,7 @@ void runner_close(struct runner *r) {
   loop_timer_free(r->timer);
   endpoint_close(r->endpoint);
   ballot_close(r->store);
-  if (r->trace != NULL)
-    fclose(r->trace);
+  trace_file_close(r->trace);
   free(r);
 }
 

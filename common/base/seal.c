@@ -66,10 +66,11 @@ struct seal {
 struct arrival {
   struct wire_header header;
   const unsigned char *bytes;
+  size_t size;
   struct instant now;
   unsigned path;
   bool known; // its session is the peer's, or a claim
-  unsigned char plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE];
+  unsigned char plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + SEAL_NOTE_MAX];
 };
 
 // ---- small parts ----
@@ -219,14 +220,26 @@ uint64_t seal_count(const struct seal *seal, enum seal_result result) {
 
 // ---- sealing ----
 
+/* What is sealed, and where it goes: a row of datagrams, `stride` bytes apart. */
+struct parcel {
+  const unsigned char *payload;
+  const char *note;
+  size_t note_size, stride;
+  unsigned char *out;
+};
+
 static bool seal_for(struct seal *seal, const struct peer *peer, const unsigned char *key, uint64_t heard,
-                     const unsigned char payload[WIRE_BEAT_SIZE], unsigned char out[SEAL_SIZE]) {
-  unsigned char plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE];
+                     const struct parcel *parcel, size_t row) {
+  unsigned char plain[SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + SEAL_NOTE_MAX];
+  unsigned char *out = parcel->out + row * parcel->stride;
+  size_t size = SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + parcel->note_size;
   wire_header_encode(&(struct wire_header){seal->cluster, seal->self, seal->session, peer->seq}, out);
   put64(plain, heard);
   put64(plain + 8, peer->count);
-  memcpy(plain + SEAL_EXTRA_SIZE, payload, WIRE_BEAT_SIZE);
-  return crypto_seal(seal->crypto, key, peer->seq, out, WIRE_HEADER_SIZE, plain, sizeof plain,
+  memcpy(plain + SEAL_EXTRA_SIZE, parcel->payload, WIRE_BEAT_SIZE);
+  if (parcel->note_size > 0)
+    memcpy(plain + SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE, parcel->note, parcel->note_size);
+  return crypto_seal(seal->crypto, key, peer->seq, out, WIRE_HEADER_SIZE, plain, size,
                      out + WIRE_HEADER_SIZE);
 }
 
@@ -240,8 +253,7 @@ static struct other *next_claim(struct peer *peer) {
   return NULL;
 }
 
-size_t seal_beat(struct seal *seal, uint8_t to, uint64_t seq, const unsigned char payload[WIRE_BEAT_SIZE],
-                 unsigned char out[SEAL_COPIES][SEAL_SIZE]) {
+static size_t seal_parcel(struct seal *seal, uint8_t to, uint64_t seq, const struct parcel *parcel) {
   struct peer *peer = peer_of(seal, to);
   assert(seq > peer->seq); /* or a nonce would be used twice */
   peer->seq = seq;
@@ -249,18 +261,31 @@ size_t seal_beat(struct seal *seal, uint8_t to, uint64_t seq, const unsigned cha
   size_t count = 0;
   const struct other *other = &peer->other;
   if (other->session != 0)
-    count += seal_for(seal, peer, other->send, other->heard, payload, out[count]);
+    count += seal_for(seal, peer, other->send, other->heard, parcel, count);
   struct other *claim = next_claim(peer);
   if (claim != NULL) {
     claim->beats--;
-    count += seal_for(seal, peer, claim->send, claim->heard, payload, out[count]);
+    count += seal_for(seal, peer, claim->send, claim->heard, parcel, count);
   }
   /* Last, so that an addressee who can open another of the copies has no need to answer this one. */
   if (other->session == 0 || peer->unanswered >= SILENT_BEATS)
-    count += seal_for(seal, peer, peer->send_hello, 0, payload, out[count]);
+    count += seal_for(seal, peer, peer->send_hello, 0, parcel, count);
   else
     peer->unanswered++;
   return count;
+}
+
+size_t seal_beat(struct seal *seal, uint8_t to, uint64_t seq, const unsigned char payload[WIRE_BEAT_SIZE],
+                 unsigned char out[SEAL_COPIES][SEAL_SIZE]) {
+  return seal_parcel(seal, to, seq, &(struct parcel){.payload = payload, .stride = SEAL_SIZE, .out = out[0]});
+}
+
+size_t seal_beat_noted(struct seal *seal, uint8_t to, uint64_t seq,
+                       const unsigned char payload[WIRE_BEAT_SIZE], const char *note, size_t size,
+                       unsigned char out[SEAL_COPIES][SEAL_SIZE_MAX]) {
+  assert(size <= SEAL_NOTE_MAX);
+  struct parcel parcel = {payload, note, size, SEAL_SIZE_MAX, out[0]};
+  return seal_parcel(seal, to, seq, &parcel);
 }
 
 // ---- opening ----
@@ -342,6 +367,8 @@ static enum seal_result take_beat(struct peer *peer, const struct arrival *in, s
   out->seq = seq;
   out->count = get64(in->plain + 8);
   memcpy(out->payload, in->plain + SEAL_EXTRA_SIZE, WIRE_BEAT_SIZE);
+  out->note_size = in->size - SEAL_SIZE;
+  memcpy(out->note, in->plain + SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE, out->note_size);
   return first ? SEAL_OK : SEAL_COPY;
 }
 
@@ -366,7 +393,7 @@ static enum seal_result opened_hello(struct seal *seal, struct peer *peer, struc
 
 static bool opens(struct seal *seal, const unsigned char key[CRYPTO_KEY_SIZE], struct arrival *in) {
   return crypto_open(seal->crypto, key, in->header.seq, in->bytes, WIRE_HEADER_SIZE,
-                     in->bytes + WIRE_HEADER_SIZE, SEAL_SIZE - WIRE_HEADER_SIZE, in->plain);
+                     in->bytes + WIRE_HEADER_SIZE, in->size - WIRE_HEADER_SIZE, in->plain);
 }
 
 static enum seal_result try_keys(struct seal *seal, struct arrival *in, struct seal_opened *out) {
@@ -393,7 +420,7 @@ static enum seal_result check_header(const struct seal *seal, const unsigned cha
   enum wire_result result = wire_header_decode(bytes, size, header);
   if (result == WIRE_OTHER_VERSION)
     return SEAL_VERSION;
-  if (result != WIRE_OK || size != SEAL_SIZE)
+  if (result != WIRE_OK || size < SEAL_SIZE || size > SEAL_SIZE_MAX)
     return SEAL_MALFORMED;
   if (header->cluster != seal->cluster)
     return SEAL_CLUSTER;
@@ -403,7 +430,7 @@ static enum seal_result check_header(const struct seal *seal, const unsigned cha
 enum seal_result seal_open(struct seal *seal, struct instant now, unsigned path, const unsigned char *bytes,
                            size_t size, struct seal_opened *out) {
   assert(path <= SEAL_STRANGER);
-  struct arrival in = {.bytes = bytes, .now = now, .path = path};
+  struct arrival in = {.bytes = bytes, .size = size, .now = now, .path = path};
   enum seal_result result = check_header(seal, bytes, size, &in.header);
   if (result == SEAL_OK) {
     out->from = in.header.from;

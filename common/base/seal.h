@@ -2,8 +2,9 @@
 // Sealing and opening of datagrams, and who is in which session (protocol.md, section 8). Knows no sockets,
 // no clock and no field of a beat; the cryptography itself is crypto.c's.
 //
-// A datagram:   header (clear, wire.h) | sealed { heard 8 | count 8 | payload } | tag 16
+// A datagram:   header (clear, wire.h) | sealed { heard 8 | count 8 | payload | note } | tag 16
 //   heard   the highest number that the sender has opened of the session it seals for; 0 in a hello
+//   note    text for people, seldom any; nothing is decided by it
 //   count   how many beats it has sealed for this addressee, this one included: gaps in it are losses
 //
 // A **hello** is a beat sealed for session 0: it only tells the addressee a session to answer to. The
@@ -27,6 +28,8 @@
 #define SEAL_STRANGER SEAL_PATHS
 #define SEAL_EXTRA_SIZE 16 // heard, count
 #define SEAL_SIZE (WIRE_HEADER_SIZE + SEAL_EXTRA_SIZE + WIRE_BEAT_SIZE + CRYPTO_TAG_SIZE)
+#define SEAL_NOTE_MAX 1000 // bytes: the datagram fits into the least that IPv6 carries, 1280 with all headers
+#define SEAL_SIZE_MAX (SEAL_SIZE + SEAL_NOTE_MAX)
 #define SEAL_COPIES 3 // a beat is sealed for the session in force, for one claim, and as a hello, at most
 
 // Counted in this order; OK, COPY, HELLO and IDLE are authentic.
@@ -53,6 +56,8 @@ struct seal_opened {
   uint8_t from; // enum voter_id
   uint64_t session, seq, count;
   unsigned char payload[WIRE_BEAT_SIZE];
+  size_t note_size;
+  char note[SEAL_NOTE_MAX]; // no 0 behind it
 };
 
 // One voter of one cluster, in a session drawn now. Copies the secrets it needs, not the keys. `crypto` must
@@ -72,6 +77,9 @@ const char *seal_result_name(unsigned result); // "?" for a number that is none
 // OpenSSL fails).
 size_t seal_beat(struct seal *, uint8_t to, uint64_t seq, const unsigned char payload[WIRE_BEAT_SIZE],
                  unsigned char out[SEAL_COPIES][SEAL_SIZE]);
+// The same with a note of at most SEAL_NOTE_MAX bytes: each datagram is SEAL_SIZE + size bytes long.
+size_t seal_beat_noted(struct seal *, uint8_t to, uint64_t seq, const unsigned char payload[WIRE_BEAT_SIZE],
+                       const char *note, size_t size, unsigned char out[SEAL_COPIES][SEAL_SIZE_MAX]);
 
 // Opens a datagram that came on `path` at `now`, counts it, and learns what it tells of the peer's session.
 enum seal_result seal_open(struct seal *, struct instant now, unsigned path, const unsigned char *bytes,

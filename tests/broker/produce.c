@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // produce OUTBOX COUNT SIZE RATE WINDOW ADDRESS:PORT ...
 // Publishes COUNT numbered messages of SIZE bytes, RATE a second (0: as fast as may be), with at most WINDOW
-// unacknowledged; whatever was not acknowledged goes to the next master again. On stdout a line
+// unacknowledged, or until SIGTERM; whatever was not acknowledged goes to the next master again. On stdout a line
 // "acked PRODUCER NUMBER US" each, US of CLOCK_MONOTONIC; ends when all are acknowledged.
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -94,6 +94,17 @@ static bool on_silence(void *arg) {
   return tanist_outbox_count(((struct producer *)arg)->outbox) == 0;
 }
 
+// SIGTERM: no more are made, but what was made is seen through.
+static void on_enough(evutil_socket_t number, short what, void *arg) {
+  struct producer *p = arg;
+  (void)number;
+  (void)what;
+  p->count = p->made;
+  event_del(p->due);
+  if (tanist_outbox_count(p->outbox) == 0)
+    event_base_loopbreak(p->loop);
+}
+
 static void on_due(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
@@ -122,7 +133,10 @@ int main(int argc, char **argv) {
   }
   struct reach_watch watch = {&p, on_reached, on_frame, on_silence};
   p.reach = reach_open(p.loop, argv + 6, PATIENCE_S, &watch);
+  struct event *enough = evsignal_new(p.loop, SIGTERM, on_enough, &p);
+  event_add(enough, NULL);
   event_base_dispatch(p.loop);
+  event_free(enough);
   reach_close(p.reach);
   tanist_outbox_close(p.outbox);
   event_free(p.due);

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference broker: an in-house broker on libtanist, with producers, consumers and faults."""
 
+import json
 import pathlib
+import signal
 import sys
 
 from testbed import BROKER_PORT, BUILD, VIRTUAL_IP, Cluster, Process, expect, short, until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "broker"))
-from check import judge  # pylint: disable=wrong-import-position,wrong-import-order
+from check import Consumer, judge  # pylint: disable=wrong-import-position,wrong-import-order
 
 ADDRESS = f"{VIRTUAL_IP}:{BROKER_PORT}"
 
@@ -37,6 +39,18 @@ class Traffic:
 
     def wait_acked(self, count, seconds=60):
         until(f"{count} messages are acknowledged", lambda: self.acked() >= count, seconds)
+
+    def end(self, seconds=60):
+        """No more are made; what was made is sent, acknowledged, delivered and judged. How many were acknowledged."""
+        for sender in self.senders:
+            sender.signal(signal.SIGTERM)
+        for sender in self.senders:
+            sender.wait(seconds)
+        total = self.acked()
+        until("every consumer has it all", lambda: all(len(Consumer(log).taken) >= total for log in self.consumed), 30, 1)
+        findings = judge(self.produced, self.consumed)
+        expect("; ".join(findings[:5]) or "delivered once, in order", not findings)
+        return total
 
     def finish(self, seconds=120):
         """Waits until all is sent, acknowledged and delivered, and judges it."""
@@ -98,7 +112,6 @@ def test_master_broker_restarted_at_once(directory):
         traffic.finish()
 
 
-@short
 def test_master_node_lost(directory):
     """What it had past the commit is kept aside, and the node comes back by itself."""
     with Cluster(directory, driver="library") as cluster:
@@ -114,6 +127,42 @@ def test_master_node_lost(directory):
         master.start()
         traffic.finish()
         cluster.wait_pair()
+
+
+def test_what_a_rejoin_cuts_off_is_kept(directory):
+    """Messages that only the old master had are found by `tanist orphans`, and replaying them doubles nothing."""
+    with Cluster(directory, driver="library") as cluster:
+        master = cluster.start()
+        cluster.wait_pair()
+        other = cluster.other(master)
+        traffic = Traffic(cluster, 3000, rate=500)
+        traffic.wait_acked(300)
+        cluster.cut(master, other)
+        cluster.cut(master, cluster.w)
+        cluster.wait_master(other)
+        cluster.mend(master, other)
+        cluster.mend(master, cluster.w)
+        cluster.wait_pair()
+        traffic.finish()
+        rows = [json.loads(line) for line in orphans(master, "--json", "list").splitlines()]
+        events = [json.loads(line) for line in master.ask("--json", "events").stdout.splitlines()]
+        expect("its path is in the events", any(e.get("what") == "orphaned" and rows[0]["name"] in e["path"] for e in events))
+        expect(f"one file, with entries: {rows}", len(rows) == 1 and rows[0]["entries"] > 0 and not rows[0]["damaged"])
+        name = rows[0]["name"]
+        expect("all are shown", len(orphans(master, "show", name).splitlines()) == rows[0]["entries"])
+        before = [log.read_text() for log in traffic.consumed]
+        text = orphans(master, "replay", name, "--", BUILD / "tests" / "broker" / "republish",
+                       f"{other.address}:{BROKER_PORT}", f"{master.address}:{BROKER_PORT}")
+        expect(text, f"{rows[0]['entries']} entries were replayed" in text)
+        expect("nothing came twice", before == [log.read_text() for log in traffic.consumed])
+        orphans(master, "discard", name, "--yes-i-understand", name)
+        expect("it is gone", orphans(master, "--json", "list") == "")
+
+
+def orphans(node, *words):
+    """What `tanist orphans` says on the node; --json comes first."""
+    options = ["--json"] if words[0] == "--json" else []
+    return node.space.run(*map(str, [BUILD / "tanist", "-c", node.config, *options, "orphans", *words[len(options):]]))
 
 
 def test_secondary_stalls(directory):

@@ -5,6 +5,7 @@ import json
 import re
 
 from e2e_input import failing_disk
+from e2e_orders import PATIENT, force, heard
 from testbed import BUILD, Cluster, Process, always, expect, short, until
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
@@ -48,13 +49,11 @@ def ended(member, epoch):
                  lambda: (lambda one: one if one.get("to") else None)(reign(member, epoch)))
 
 
-def led(cluster, epoch, node, how):
-    """All three know that this node led in this epoch, and how it came to it; returns what they say by their names."""
-    told = {}
+def led(cluster, epoch, node, *how):
+    """All three know that this node led in this epoch, and how it came to it."""
     for member in cluster.members:
-        told[member.name] = one = until(f"{member.name} knows of epoch {epoch}", lambda m=member: reign(m, epoch))
-        expect(f"{member.name}: {one}", (one["master"], one["how"]) == (node.name, how) and TIME.match(one["from"]))
-    return told
+        one = until(f"{member.name} knows of epoch {epoch}", lambda m=member: reign(m, epoch))
+        expect(f"{member.name}: {one}", one["master"] == node.name and one["how"] in how and TIME.match(one["from"]))
 
 
 def overlap(member):
@@ -77,20 +76,22 @@ def test_a_switchover_is_told_on_all_three(directory):
         master = cluster.start()
         other = cluster.other(master)
         first = master.status()["reign"]
-        led(cluster, first, master, "elected")
+        led(cluster, first, master, "elected", "led-on")  # two may have stood at the start
         cluster.switchover(master)
         cluster.wait_master(other)
         second = other.status()["reign"]
-        led(cluster, second, other, "handover")
+        led(cluster, second, other, "handover", "led-on")
         for member in cluster.members:
             one = ended(member, first)
             expect(f"{member.name} knows why: {one}", one["end"] == "handover" and one["why"].startswith("L8"))
             expect(f"{one}: so long", one["duration_ms"] >= 0 and one["from"] <= one["to"])
             check_form(member)
             overlap(member)
+        until("the path is told: it must have stood for a while",
+              lambda: has(lines(master, "events"), event="path", what="up", voter="w"))
         events = check_form(master)
-        for wanted in ({"event": "daemon", "what": "started"}, {"event": "path", "what": "up", "voter": "w"},
-                       {"event": "lease", "what": "held", "epoch": first}, {"event": "lease", "what": "ended"},
+        for wanted in ({"event": "daemon", "what": "started"},
+                       {"event": "lease", "what": "held"}, {"event": "lease", "what": "ended"},
                        {"event": "address", "what": "added"}, {"event": "address", "what": "dropped"},
                        {"event": "fence", "what": "armed"}, {"event": "record", "what": "committed"},
                        {"event": "order", "what": "given", "order": "switchover"},
@@ -119,7 +120,7 @@ def test_a_failover_is_told_on_all_three(directory):
         other = cluster.other(master)
         cluster.wait_secondary(other)
         first = master.status()["reign"]
-        led(cluster, first, master, "elected")
+        led(cluster, first, master, "elected", "led-on")  # two may have stood at the start
         master.lose()
         cluster.wait_master(other)
         second = other.status()["reign"]
@@ -129,13 +130,38 @@ def test_a_failover_is_told_on_all_three(directory):
         master.boot()
         master.start()
         cluster.wait_secondary(master)
-        led(cluster, second, other, "elected")
+        led(cluster, second, other, "elected", "led-on")
         one = ended(master, first)
         expect(f"its own end it did not see: {one}", one["end"] == "restarted")
         for member in cluster.members:
             overlap(member)
         seen = lines(cluster.w, "events")
         expect("the path went down", has(seen, event="path", what="down", voter=master.name))
+
+
+def test_a_forced_failover_is_told_on_all_three(directory):
+    with Cluster(directory, **PATIENT) as cluster:
+        master = cluster.start()
+        other = cluster.other(master)
+        cluster.wait_secondary(other)
+        master.lose()
+        cluster.w.agent.kill()
+        until("nobody leads, and the master is not heard",
+              lambda: other.status()["role"] == "suspect" and not heard(other, master))
+        expect("forced", force(other, master).returncode == 0)
+        number = other.status()["reign"]
+        cluster.w.start()
+        master.boot()
+        master.start()
+        cluster.wait_secondary(master)
+        led(cluster, number, other, "forced")
+        for member in cluster.members:
+            restart(cluster, member)
+            one = until(f"{member.name} still knows why", lambda m=member: reign(m, number).get("forced"))
+            expect(f"{member.name}: {one}", one["reason"] == "the rack burns" and "uid 0" in one["by"]
+                   and one["confirmed_down"] == master.name and TIME.match(one["time"]))
+            cluster.wait_master()
+        expect("in words", "the rack burns" in cluster.w.ask("history").stdout)
 
 
 def test_the_lease_of_a_master_that_is_cut_off(directory):

@@ -64,6 +64,8 @@ def test_force_master(directory):
 
         cluster.w.start()
         until("the witness knows", lambda: forced(cluster.w) == [(other.name, number)])
+        until("and who, why and when", lambda: cluster.w.status()["forced"][0] == kept)
+        expect("the witness warns with the reason", any("the rack burns" in w for w in cluster.w.status()["warnings"]))
         other.agent.kill()
         other.start()
         until("it leads again", lambda: other.status().get("role") == "master")
@@ -109,7 +111,9 @@ def test_freeze(directory):
         screen = other.ask("status").stdout
         expect(f"each status says how long: {screen}", "FROZEN" in screen and "for " in screen)
         by = cluster.w.status()["frozen_by"]
-        expect(f"by whom: {by}", "uid 0" in by)
+        expect(f"by whom: {by}", "uid 0" in by and by.endswith(" on w"))
+        for member in cluster.members:
+            until(f"{member.name} tells the same", lambda m=member: m.status().get("frozen_by") == by)
 
         cluster.switchover(master)  # an operator may
         cluster.wait_master(other)

@@ -69,6 +69,14 @@ def boottime_us():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
+def check_traces(files):
+    """The finished tracecheck; the machines of a test bed have one clock."""
+    if not files:
+        return subprocess.CompletedProcess([], 0, "", "")
+    return subprocess.run([BUILD / "tests" / "trace" / "tracecheck", "--one-clock", *files], capture_output=True,
+                          text=True, errors="replace", check=False)
+
+
 class Process:
     """A program on one machine, its output in a file, signalled by its own pid alone."""
 
@@ -153,6 +161,10 @@ class Member:
     def start(self):
         self.agent = Process(f"agent of {self.name}", self.space, self.arguments() + ["--trace", self.home / "trace"],
                              self.log)
+
+    def traces(self):
+        """What was traced here of this cluster; a witness of several clusters has a file for each."""
+        return [path for path in (self.home / "trace", self.home / f"trace.{self.cluster.name}") if path.exists()]
 
     def start_broker(self, *options):
         """The reference broker (tests/broker), which speaks to the agent through libtanist."""
@@ -249,6 +261,15 @@ class Cluster:
     def __exit__(self, kind, value, trace):
         for process in self.helpers + [p for m in self.members for p in (m.agent, m.redis, m.broker) if p]:
             process.kill()
+        checked = self.check_traces()
+        print(checked.stdout + checked.stderr, end="", file=sys.stderr)
+        if kind is None:
+            expect("the traces show what the promises allow (see above)", checked.returncode == 0)
+
+    def check_traces(self):
+        """Replays what the daemons have traced, and looks for broken promises in it: tests/trace."""
+        files = [path for member in self.members for path in member.traces()]
+        return check_traces(files)
 
     def keygen(self, member):
         done = subprocess.run([BUILD / "tanist", "keygen", "--cluster", self.name, "--name", member.name, "--directory",

@@ -50,7 +50,7 @@ static void on_cleared(void *arg) {
 static void open_none(struct heard *heard) {
   const struct broker_settings settings = {
       .cluster = "test", .driver = "none", .replication = REPLICATION_NONE};
-  const struct broker_watch watch = {heard, on_changed, on_done, on_cleared};
+  const struct broker_watch watch = {heard, on_changed, on_done, on_cleared, NULL};
   const char *error = NULL;
   heard->loop = loop_new();
   assert_non_null(heard->loop);
@@ -129,7 +129,7 @@ static void settings_that_do_not_fit_are_refused(void **state) {
   (void)state;
   struct loop *loop = loop_new();
   struct broker *broker = NULL;
-  const struct broker_watch watch = {NULL, on_changed, on_done, on_cleared};
+  const struct broker_watch watch = {NULL, on_changed, on_done, on_cleared, NULL};
   const char *error = NULL;
   struct broker_settings settings = {.cluster = "test", .driver = "kafka", .replication = REPLICATION_NONE};
   assert_int_equal(broker_open(&broker, loop, &settings, &watch, &error), -EINVAL);

@@ -25,6 +25,7 @@ struct member {
   unsigned beats, hellos;
   uint64_t session;
   struct beat last;
+  char note[64], noted[SEAL_NOTE_MAX + 1]; // what goes with each beat, and what came with the last
 };
 
 static struct loop *loop;
@@ -94,16 +95,19 @@ static int say(struct member *m, uint8_t to, uint8_t flags) {
   beat.sync.owner = beat.seen_you.sync.owner = NOBODY;
   beat.echo = m->last.from == to ? m->last.seq : 0;
   beat.health = 100;
-  return endpoint_send(m->endpoint, &beat);
+  return endpoint_send(m->endpoint, &beat, m->note, strlen(m->note));
 }
 
-static void on_beat(void *arg, uint64_t session, const struct beat *beat) {
+static void on_beat(void *arg, uint64_t session, const struct beat *beat, const char *note, size_t size) {
   struct member *m = arg;
   assert_int_equal(beat->to, m->self);
   assert_true(session != m->session || beat->seq > m->last.seq); // first copies, newer ones, nothing else
   m->beats++;
   m->session = session;
   m->last = *beat;
+  assert_in_range(size, 0, sizeof m->noted - 1);
+  memcpy(m->noted, note, size);
+  m->noted[size] = 0;
   if ((beat->flags & BEAT_ASK) != 0)
     say(m, beat->from, 0);
   check();
@@ -218,6 +222,24 @@ static void test_meeting_needs_one_beat(void **unused) {
 static bool a_measured(void) {
   return endpoint_path(members[0].endpoint, VOTER_B, 0).rtt_us >= 0 &&
          endpoint_path(members[0].endpoint, VOTER_B, 1).rtt_us >= 0;
+}
+
+static bool b_has_the_note(void) {
+  return strcmp(members[1].noted, members[0].note) == 0;
+}
+
+static void test_a_note_goes_with_a_beat(void **unused) {
+  (void)unused;
+  open_nodes();
+  strcpy(members[0].note, "the rack burns");
+  for (int i = 0; i < 2; i++) { /* and none when there is none any more */
+    say(&members[0], VOTER_B, 0);
+    wait_until(both_know);
+    say(&members[0], VOTER_B, 0);
+    wait_until(b_has_the_note);
+    assert_string_equal(members[0].noted, "");
+    members[0].note[0] = 0;
+  }
 }
 
 static void test_two_paths(void **unused) {
@@ -557,6 +579,7 @@ static void test_clusters_on_one_port(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(meeting_needs_one_beat),
+      TEST(a_note_goes_with_a_beat),
       TEST(two_paths),
       TEST(rtt),
       TEST(one_path_cut),

@@ -282,12 +282,36 @@ static void test_every_length(void **unused) {
   converge(0, 1);
   size_t first;
   send_beat(0, 1, &first);
-  unsigned char bytes[SEAL_SIZE + 8] = {0};
+  unsigned char bytes[SEAL_SIZE_MAX + 8] = {0};
   memcpy(bytes, recorded[first].bytes, SEAL_SIZE);
   for (size_t size = 0; size <= sizeof bytes; size++)
-    if (size != SEAL_SIZE)
+    if (size < SEAL_SIZE || size > SEAL_SIZE_MAX)
       expect_nothing(bytes, size, SEAL_MALFORMED);
+    else if (size > SEAL_SIZE) /* as long as one with a note */
+      expect_nothing(bytes, size, SEAL_FORGED);
   assert_int_equal(deliver(&recorded[first]), SEAL_OK);
+}
+
+static void test_every_length_of_a_note(void **unused) {
+  (void)unused;
+  converge(0, 1);
+  static char note[SEAL_NOTE_MAX];
+  static unsigned char out[SEAL_COPIES][SEAL_SIZE_MAX];
+  unsigned char payload[WIRE_BEAT_SIZE];
+  struct seal_opened opened;
+  fill(&voter[0], 0, payload);
+  for (size_t size = 0; size <= SEAL_NOTE_MAX; size++) {
+    memset(note, (int)('a' + size % 26), size);
+    assert_true(seal_beat_noted(voter[0].seal, 1, ++voter[0].seq, payload, note, size, out) >= 1);
+    expect_nothing(out[0], SEAL_SIZE + size - 1, size > 0 ? SEAL_FORGED : SEAL_MALFORMED);
+    out[0][SEAL_SIZE + size - 17] ^= 1; /* its last byte, before the tag */
+    expect_nothing(out[0], SEAL_SIZE + size, SEAL_FORGED);
+    out[0][SEAL_SIZE + size - 17] ^= 1;
+    assert_int_equal(seal_open(voter[1].seal, now, 0, out[0], SEAL_SIZE + size, &opened), SEAL_OK);
+    assert_int_equal(opened.note_size, size);
+    assert_memory_equal(opened.note, note, size);
+    assert_memory_equal(opened.payload, payload, sizeof payload);
+  }
 }
 
 static void test_other_cluster_and_version(void **unused) {
@@ -687,6 +711,7 @@ int main(void) {
       TEST(silence_brings_a_hello),
       TEST(every_bit_counts),
       TEST(every_length),
+      TEST(every_length_of_a_note),
       TEST(other_cluster_and_version),
       TEST(wrong_key),
       TEST(misdirected),

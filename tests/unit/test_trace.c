@@ -7,7 +7,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "common/base/trace.h"
+#include "common/base/trace_file.h"
 
 static const struct instant base = {5000000};
 
@@ -317,11 +324,84 @@ static void says_what_is_wrong(void **unused) {
   assert_true(trace_parse_start("start self a preferred b", &start, &error));
 }
 
+// ---- the file ----
+
+static const struct event timer = {.type = EVENT_TIMER, .now = {5000007}};
+static const struct actions nothing;
+
+static struct trace_file *reopen(const char *path) {
+  static const struct trace_start start = {.config = {.self = VOTER_A}, .base = {5000000}};
+  struct trace_file *file;
+  assert_int_equal(trace_file_open(&file, path, &start), 0);
+  return file;
+}
+
+/* The file as text, each start shortened to "start". */
+static void expect_file(const char *path, const char *expected) {
+  char line[TRACE_LINE_MAX], text[TRACE_LINE_MAX] = "";
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  while (fgets(line, sizeof line, file) != NULL)
+    strcat(text, strncmp(line, "start ", 6) == 0 ? "start\n" : line);
+  fclose(file);
+  assert_string_equal(text, expected);
+}
+
+static void a_cut_line_is_marked(void **unused) {
+  (void)unused;
+  char path[] = "/tmp/test_trace.XXXXXX";
+  int fd = mkstemp(path);
+  struct trace_file *file = reopen(path);
+  trace_file_step(file, &timer, &nothing);
+  trace_file_close(file);
+  assert_int_equal(lseek(fd, 0, SEEK_END) > 0 ? write(fd, "9 tim", 5) : -1, 5);
+  trace_file_close(reopen(path));
+  expect_file(path, "start\n7 timer\n9 tim (cut)\nstart\n");
+  close(fd);
+  unlink(path);
+}
+
+static void limit_files(rlim_t bytes) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = bytes == 0 ? limit.rlim_max : bytes;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A disk with room for half a step: cut, two more are lost, then there is room again. */
+static void what_is_lost_is_counted(void **unused) {
+  (void)unused;
+  char path[] = "/tmp/test_trace.XXXXXX";
+  int fd = mkstemp(path);
+  signal(SIGXFSZ, SIG_IGN);
+  struct trace_file *file = reopen(path);
+  limit_files((rlim_t)lseek(fd, 0, SEEK_END) + 3);
+  for (int i = 0; i < 3; i++)
+    trace_file_step(file, &timer, &nothing);
+  limit_files(0);
+  trace_file_step(file, &timer, &nothing);
+  trace_file_close(file);
+  expect_file(path, "start\n7 t (cut)\nlost 3\n7 timer\n");
+  close(fd);
+  unlink(path);
+}
+
+static void says_why_it_cannot_begin(void **unused) {
+  (void)unused;
+  static const struct trace_start start = {.config = {.self = VOTER_A}};
+  struct trace_file *file;
+  assert_int_equal(trace_file_open(&file, "/nowhere/at/all", &start), -ENOENT);
+  assert_int_equal(trace_file_open(&file, "/dev/full", &start), -ENOSPC);
+  assert_null(file);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(an_event_comes_back), cmocka_unit_test(a_start_comes_back),
-      cmocka_unit_test(reads_as_written),    cmocka_unit_test(actions_read_as_written),
-      cmocka_unit_test(a_short_buffer_cuts), cmocka_unit_test(says_what_is_wrong),
+      cmocka_unit_test(an_event_comes_back),      cmocka_unit_test(a_start_comes_back),
+      cmocka_unit_test(reads_as_written),         cmocka_unit_test(actions_read_as_written),
+      cmocka_unit_test(a_short_buffer_cuts),      cmocka_unit_test(says_what_is_wrong),
+      cmocka_unit_test(a_cut_line_is_marked),     cmocka_unit_test(what_is_lost_is_counted),
+      cmocka_unit_test(says_why_it_cannot_begin),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

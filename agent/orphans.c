@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/orphans.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *orphans_path(const struct cluster_conf *c, unsigned self, char *path, size_t size) {
+  snprintf(path, size, "%s/%s.%s.orphans", c->state_directory, c->name, c->voter[self].name);
+  return path;
+}
+
+int orphans_make(const char *directory) {
+  return mkdir(directory, 0750) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+/* Names come from people too: nothing but one in this directory. */
+static int in(const char *directory, const char *name, char *path, size_t size) {
+  if (name[0] == 0 || name[0] == '.' || strchr(name, '/') != NULL)
+    return -ENOENT;
+  return (size_t)snprintf(path, size, "%s/%s", directory, name) < size ? 0 : -ENAMETOOLONG;
+}
+
+static int look_into(const char *directory, struct orphans_file *file) {
+  char path[PATH_MAX];
+  struct tanist_orphan *orphan;
+  struct tanist_orphan_entry entry;
+  int rc = in(directory, file->name, path, sizeof path);
+  rc = rc != 0 ? rc : tanist_orphan_open(&orphan, path, &file->head);
+  if (rc != 0)
+    return rc;
+  while ((rc = tanist_orphan_next(orphan, &entry)) == 1) {
+    file->entries++;
+    file->bytes += entry.size;
+  }
+  file->damaged = rc < 0;
+  tanist_orphan_close(orphan);
+  return 0;
+}
+
+static int by_time(const void *a, const void *b) {
+  const struct orphans_file *x = a, *y = b;
+  int64_t difference = x->head.wall_ms - y->head.wall_ms;
+  return difference != 0 ? (difference > 0) - (difference < 0) : strcmp(x->name, y->name);
+}
+
+static int add(struct orphans_file **files, size_t *count, const struct orphans_file *file) {
+  struct orphans_file *more = realloc(*files, (*count + 1) * sizeof *more);
+  if (more == NULL)
+    return -ENOMEM;
+  *files = more;
+  more[(*count)++] = *file;
+  return 0;
+}
+
+int orphans_list(const char *directory, struct orphans_file **files, size_t *count) {
+  *files = NULL;
+  *count = 0;
+  DIR *d = opendir(directory);
+  if (d == NULL)
+    return errno == ENOENT ? 0 : -errno;
+  int rc = 0;
+  for (struct dirent *e; rc == 0 && (e = readdir(d)) != NULL;) {
+    struct orphans_file file = {0};
+    snprintf(file.name, sizeof file.name, "%s", e->d_name);
+    if (look_into(directory, &file) == 0)
+      rc = add(files, count, &file);
+  }
+  closedir(d);
+  if (rc != 0) {
+    free(*files);
+    *files = NULL;
+    return rc;
+  }
+  if (*count > 0)
+    qsort(*files, *count, sizeof **files, by_time);
+  return 0;
+}
+
+/* By the time of the file or link itself: the agent must not read a large one through. Returns the count. */
+static size_t find_oldest(const char *directory, char *name, size_t size) {
+  char path[PATH_MAX];
+  struct stat now, oldest = {0};
+  size_t count = 0;
+  DIR *d = opendir(directory);
+  for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+    if (in(directory, e->d_name, path, sizeof path) != 0 || lstat(path, &now) != 0)
+      continue;
+    if (count++ == 0 || now.st_mtim.tv_sec < oldest.st_mtim.tv_sec ||
+        (now.st_mtim.tv_sec == oldest.st_mtim.tv_sec && now.st_mtim.tv_nsec < oldest.st_mtim.tv_nsec)) {
+      oldest = now;
+      snprintf(name, size, "%s", e->d_name);
+    }
+  }
+  if (d != NULL)
+    closedir(d);
+  return count;
+}
+
+bool orphans_prune(const char *directory, char gone[NAME_MAX + 1]) {
+  return find_oldest(directory, gone, NAME_MAX + 1) > ORPHANS_KEPT && orphans_discard(directory, gone) == 0;
+}
+
+int orphans_adopt(const char *directory, const char *path) {
+  char link[PATH_MAX];
+  const char *slash = strrchr(path, '/');
+  int rc = orphans_make(directory);
+  if (rc == 0 && strncmp(path, directory, strlen(directory)) == 0)
+    return 0;
+  if (rc == 0 && (path[0] != '/' || in(directory, slash + 1, link, sizeof link) != 0))
+    rc = -EINVAL;
+  if (rc == 0 && symlink(path, link) != 0 && errno != EEXIST)
+    rc = -errno;
+  return rc;
+}
+
+int orphans_discard(const char *directory, const char *name) {
+  char path[PATH_MAX], target[PATH_MAX];
+  int rc = in(directory, name, path, sizeof path);
+  if (rc != 0)
+    return rc;
+  ssize_t n = readlink(path, target, sizeof target - 1);
+  if (n > 0) {
+    target[n] = 0;
+    if (unlink(target) != 0 && errno != ENOENT)
+      return -errno;
+  }
+  return unlink(path) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a node's orphan files are: STATE/CLUSTER.NAME.orphans, one for each rejoin that cut something off
+// (protocol.md section 9). A broker on libtanist writes its own where it likes; a link to it stands here.
+#ifndef TANIST_AGENT_ORPHANS_H
+#define TANIST_AGENT_ORPHANS_H
+
+#include <limits.h>
+
+#include "common/base/cluster.h"
+#include "common/client/tanist.h"
+
+#define ORPHANS_KEPT 16 // the oldest go, with a word in the log, when there are more
+
+struct orphans_file {
+  char name[NAME_MAX + 1];
+  struct tanist_orphan_head head;
+  uint64_t entries, bytes; // bytes: of the entries' data
+  bool damaged;            // from some entry on
+};
+
+// The path of the directory; returns `path`.
+const char *orphans_path(const struct cluster_conf *, unsigned self, char *path, size_t size);
+
+// Makes the directory if there is none. 0 or a negative errno.
+int orphans_make(const char *directory);
+
+// All of them, oldest first; *files is the caller's to free. 0, also where there is no directory, or a
+// negative errno. What is no orphan file is left out.
+int orphans_list(const char *directory, struct orphans_file **files, size_t *count);
+
+// Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL: no path from the root.
+int orphans_adopt(const char *directory, const char *path);
+
+// Removes the oldest if there are more than ORPHANS_KEPT, and says which; false: there are not.
+bool orphans_prune(const char *directory, char gone[NAME_MAX + 1]);
+
+// Removes one, and what it is a link to. -ENOENT.
+int orphans_discard(const char *directory, const char *name);
+
+#endif

@@ -9,6 +9,7 @@
 #include "agent/fence.h"
 #include "agent/health.h"
 #include "agent/note.h"
+#include "agent/resume.h"
 #include "agent/state_page.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
@@ -37,6 +38,7 @@ struct agent {
   struct net *net;
   struct crypto *crypto;
   struct runner *runner;
+  struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct vip *vip;
   struct broker *broker;
@@ -49,9 +51,12 @@ struct agent {
   struct history *history;
   struct noted noted;
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
-  struct loop_signal *term, *interrupt;
+  struct loop_signal *term, *interrupt, *leave;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
-  bool stopping;
+  bool started, stopping;
+  bool leaving;          // SIGUSR1: all stays as it is
+  bool unseen, unjudged; // resumed, and the broker, its checks, have not spoken yet
+  bool given;            // the broker has a duty
   struct instant renew_at; // when the addresses' lifetime is due again
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;

@@ -111,7 +111,7 @@ int fence_open(struct fence **out, const struct fence_settings *settings, const 
     return rc;
   }
   *out = fence;
-  return 0;
+  return settings->until.us > 0 ? fence_arm(fence, settings->until) : 0;
 }
 
 int fence_arm(struct fence *fence, struct instant until) {

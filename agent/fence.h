@@ -24,6 +24,7 @@ struct fence_settings {
   uint16_t port[FENCE_PORTS_MAX]; // TCP ports fenced on every address, except from loopback and from `peer`
   size_t port_count;
   uint32_t lease_ms; // the longest deadline ever armed; the kernel element's own timeout is derived from it
+  struct instant until; // as for fence_arm, from the first moment on: of a reign that goes on; 0: closed
 };
 
 // Installs the fence, closed; adopts one that a former agent left, and closes it. 0 or a negative errno with *error

@@ -60,6 +60,14 @@ static uint32_t sum(const struct slot *slot) {
   return crc32c((const char *)slot + from, sizeof *slot - from);
 }
 
+static const struct slot *slot_of(const struct reign *reign) {
+  return &reign->file->slot[reign->current & 1];
+}
+
+static bool whole(const struct reign *reign) {
+  return reign->found && reign->current != 0 && sum(slot_of(reign)) == slot_of(reign)->crc;
+}
+
 // Whoever may write there may write the core; so it must be this user's alone.
 static int open_file(struct reign *reign, const char *path) {
   struct stat st;
@@ -108,18 +116,19 @@ int reign_open(struct reign **out, const char *path, uint64_t cluster, unsigned 
     return rc;
   }
   reign->current = atomic_load(&reign->file->current);
+  if (whole(reign))
+    memcpy(reign->broker, slot_of(reign)->broker, sizeof reign->broker);
   *out = reign;
   return 0;
 }
 
 bool reign_read(const struct reign *reign, struct core *core, struct instant *base, char *broker) {
-  const struct slot *slot = &reign->file->slot[reign->current & 1];
-  if (!reign->found || reign->current == 0 || sum(slot) != slot->crc)
+  const struct slot *slot = slot_of(reign);
+  if (!whole(reign))
     return false;
   *core = slot->core;
   *base = slot->base;
-  memcpy(broker, slot->broker, REIGN_BROKER_MAX);
-  broker[REIGN_BROKER_MAX - 1] = 0;
+  memcpy(broker, reign->broker, REIGN_BROKER_MAX);
   return true;
 }
 
@@ -148,10 +157,10 @@ void reign_broker(struct reign *reign, const char *incarnation) {
     return;
   struct slot *slot = &reign->file->slot[(reign->current + 1) & 1];
   memset(reign->broker, 0, sizeof reign->broker);
-  strncpy(reign->broker, incarnation, sizeof reign->broker - 1);
+  snprintf(reign->broker, sizeof reign->broker, "%s", incarnation);
   if (reign->current == 0)
     return;
-  *slot = reign->file->slot[reign->current & 1];
+  *slot = *slot_of(reign);
   memcpy(slot->broker, reign->broker, sizeof slot->broker);
   slot->crc = sum(slot);
   show(reign, reign->current + 1);

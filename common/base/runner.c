@@ -27,6 +27,7 @@ struct runner {
   bool started, stepping;
   bool resumes; /* L10: the core is a former process's */
   struct reign *reign;
+  char broker[REIGN_BROKER_MAX];
   int disk_error;
   struct trace_file *trace; /* NULL: none */
   struct instant base;      /* of the trace */
@@ -195,9 +196,8 @@ static int open_trace(struct runner *r, const struct runner_shared *shared, cons
 
 static bool resume(struct runner *r, const struct runner_shared *shared, const struct core_config *config,
                    const struct ballot *disk) {
-  char broker[REIGN_BROKER_MAX];
   r->reign = shared->reign;
-  r->resumes = r->reign != NULL && reign_read(r->reign, &r->core, &r->base, broker) &&
+  r->resumes = r->reign != NULL && reign_read(r->reign, &r->core, &r->base, r->broker) &&
                core_resumable(&r->core, config, disk, clock_now());
   if (r->reign != NULL && !r->resumes)
     reign_forget(r->reign);
@@ -221,6 +221,7 @@ static int open_ballot(struct runner *r, const struct runner_shared *shared, uns
     return open_trace(r, shared, NULL, error, size); /* what was traced before leads on to this */
   struct trace_start start = {.config = config, .ballot = ballot, .base = clock_now()};
   crypto_random(&start.random, sizeof start.random);
+  r->base = start.base;
   core_init(&r->core, &config, &ballot, start.base, start.random);
   return open_trace(r, shared, &start, error, size);
 }
@@ -285,6 +286,9 @@ void runner_start(struct runner *r) {
 
 bool runner_resumes(const struct runner *r) {
   return r->resumes;
+}
+const char *runner_broker(const struct runner *r) {
+  return r->broker;
 }
 
 void runner_close(struct runner *r) {

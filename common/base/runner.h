@@ -44,6 +44,7 @@ int runner_open(struct runner **, const struct runner_shared *, const struct clu
 void runner_start(struct runner *);
 // L10: what runner_open found in shared.reign may go on: then runner_start resumes that reign.
 bool runner_resumes(const struct runner *);
+const char *runner_broker(const struct runner *); // which broker led in it (reign_broker)
 void runner_close(struct runner *); // NULL is allowed
 
 // Steps the core with an event of this moment (`now` is filled in). Not from within `perform`.

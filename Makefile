@@ -48,14 +48,14 @@ WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
-# The library: libc alone, with the two files of common/base that it stands on; only what tanist.h names is seen.
-CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/crc.c)
+# The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
+CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
 PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer) $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -67,7 +67,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client check clean demo format help install netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client check clean demo format help install mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -93,7 +93,9 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 $(B)/tests/unit/test_tracecheck: $(TRACE)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
-$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
+# What of the base it takes: the ballot's real reader and writer, and the epoch history.
+SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durable slot crc) common/client/history common/client/keep))
+$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
@@ -123,7 +125,11 @@ unit: $(UNIT) ## run the unit tests
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
-	@$(SIM) $(or $(SEED),1) $(RUNS)
+	@tests/sim/run $(SIM) $(or $(SEED),1) $(RUNS)
+mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... ALL=1 REWRITE=1)
+	@python3 -B tests/mutate/mutate.py $(if $(ALL),--all) $(if $(REWRITE),--rewrite) $(NAMES)
+mutate-short: # that every mutation still applies and compiles
+	@python3 -B tests/mutate/mutate.py --short
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
@@ -138,8 +144,11 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
-netns-short: all tools
+	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
+	python3 -B tests/netns/fence_test.py --short
+	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

@@ -303,6 +303,12 @@ static const char *nft_text(const void *state) {
   return nft->passes.us > clock_now().us ? "armed" : "closed";
 }
 
+static void nft_gaps(const void *state, fence_gap_fn *tell, void *arg) {
+  (void)state;
+  tell(arg, "the time that the machine slept, until the agent runs again: nf_tables' timeouts stand still");
+  tell(arg, "announcements, which the agent itself keeps within its lease");
+}
+
 // Nobody is left to hear of a failure: the caller is about to end, and closed tables do no harm.
 static void remove_tables(struct nft *nft) {
   char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
@@ -462,6 +468,14 @@ static int nft_open(void **state, const struct fence_settings *settings, const c
   return rc;
 }
 
+static void nft_sweep(const struct fence_settings *settings) {
+  struct nft nft = {.orders = -1};
+  if (name_table(&nft.layout, settings->cluster) == 0 && open_netlink(&nft) == 0)
+    remove_tables(&nft);
+  if (nft.netlink)
+    mnl_socket_close(nft.netlink);
+}
+
 const struct fence_mechanism fence_nft = {
     .name = "nft",
     .enforced = true,
@@ -470,5 +484,7 @@ const struct fence_mechanism fence_nft = {
     .close = nft_close,
     .check = nft_check,
     .text = nft_text,
+    .gaps = nft_gaps,
     .free = nft_free,
+    .sweep = nft_sweep,
 };

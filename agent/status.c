@@ -212,9 +212,23 @@ static struct json *warnings(const struct agent *a) {
   return list;
 }
 
+static void add_gap(void *notes, const char *sentence) {
+  json_add_text(notes, sentence);
+}
+
+static struct json *fence(const struct agent *a) {
+  struct json *fence = json_new_object(), *notes = json_new_array();
+  json_put_text(fence, "kernel", fence_state(a->fence));
+  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
+  json_put_text(fence, "watchdog", "none");
+  fence_gaps(a->fence, add_gap, notes);
+  json_put(fence, "notes", notes);
+  return fence;
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  struct json *status = json_new_object(), *fence = json_new_object(), *voters = json_new_array();
+  struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
   json_put_text(status, "role", role_name(core->role));
@@ -228,10 +242,7 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
-  json_put_text(fence, "kernel", fence_state(a->fence));
-  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
-  json_put(status, "fence", fence);
+  json_put(status, "fence", fence(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));

@@ -222,7 +222,7 @@ static const struct conf_key keys[] = {
      AT(fence.kernel),
      .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
              "agent. require: lead only with it; prefer: warn without; off: do without."},
-    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "bpf|netlink",
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "netlink",
      .fallback = "auto", AT(fence.mechanism),
      .help = "By what means; auto: the best that works here."},
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",

@@ -41,6 +41,8 @@ void blank_memory(struct step *s, unsigned from) {
   const struct seen *shown = &core->peer[from].beat.seen_you;
   if (!ballot->blank && (shown->epoch > ballot->epoch || record_newer(&shown->sync, &ballot->sync)))
     lost_memory(s); /* B2 */
+  if (ballot->blank && shown->epoch > ballot->epoch)
+    voter_recall(&core->voter, shown->epoch);
   check_peer(s, from);
 }
 

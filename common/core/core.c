@@ -45,9 +45,11 @@ static uint64_t max_epoch(uint64_t a, uint64_t b) {
   return a > b ? a : b;
 }
 
+/* The own data counts too: a node without its ballot that is forced (F1) may have nothing else to know it by.
+ */
 uint64_t highest_epoch(const struct core *core) {
   const struct ballot *ballot = &core->voter.ballot;
-  uint64_t epoch = max_epoch(ballot->epoch, ballot->sync.epoch);
+  uint64_t epoch = max_epoch(max_epoch(ballot->epoch, ballot->sync.epoch), core->broker.position.epoch);
   for (unsigned i = 0; i < VOTERS; i++) {
     const struct beat *beat = &core->peer[i].beat;
     epoch = max_epoch(epoch, max_epoch(ballot->seen[i].epoch, ballot->seen[i].sync.epoch));

@@ -24,6 +24,7 @@ PORT = 7400
 REDIS_PORT = 6379
 BROKER_PORT = 7777
 VIRTUAL_IP = NETWORK + "100"
+FENCE = os.environ.get("TANIST_FENCE", "")  # the mechanism that all agents are to use, "" for their own choice
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import resp  # noqa: E402  (they live beside the programs that they belong to)
@@ -62,6 +63,12 @@ def always(what, condition, seconds, every=0.02):
 def short(test):
     """Marks a test of `make check`."""
     test.short = True
+    return test
+
+
+def fence(test):
+    """Marks a test of the kernel fence, to be played with each mechanism."""
+    test.fence = True
     return test
 
 
@@ -246,6 +253,8 @@ class Cluster:
     def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more=""):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
         self.lease_ms, self.beat_ms, self.more = lease_ms, beat_ms, more
+        if FENCE and "fence" not in more:
+            self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
         self.a, self.b, self.w = (Member(self, *who) for who in (("a", 1), ("b", 2), ("w", 9)))
         self.nodes, self.members = (self.a, self.b), (self.a, self.b, self.w)

@@ -286,6 +286,19 @@ static void do_replay(struct world *w, const struct words *words) {
   network_replay(w, voter_of(w, (char[]){route[0], 0}), voter_of(w, route + 2));
 }
 
+static void do_err(struct world *w, const struct words *words) {
+  unsigned voter = voter_of(w, word(words, 1));
+  const char *field = word(words, 2);
+  bool off = is(field, "off");
+  w->errs[voter] = is(field, "grant")   ? ERR_GRANT
+                   : is(field, "epoch") ? ERR_EPOCH
+                   : is(field, "lease") ? ERR_LEASE
+                                        : ERR_NONE;
+  w->err_value[voter] = off ? 0 : (uint64_t)number_of(w, word(words, 3));
+  if (w->errs[voter] == ERR_NONE && !off)
+    world_fail(w, "a voter errs in grant, epoch or lease: err w grant 0, err w off");
+}
+
 static void do_disk(struct world *w, const struct words *words) {
   struct machine *m = &w->machine[voter_of(w, word(words, 1))];
   m->disk_fails = is(word(words, 2), "fails");
@@ -360,16 +373,15 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},    {"clock", do_clock},       {"cluster", do_cluster}, {"cont", do_cont},
-    {"crash", do_crash},      {"cut", do_cut},           {"delay", do_delay},     {"deliver", do_deliver},
-    {"disk", do_disk},        {"double", do_double},     {"drop", do_drop},       {"explain", do_explain},
-    {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},
-    {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},       {"lose", do_lose},
-    {"order", do_order},      {"queue", do_queue},       {"replay", do_replay},   {"restore", do_restore},
-    {"resume", do_resume},
-    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},
-    {"stop", do_stop},        {"unhold", do_unhold},     {"verbose", do_verbose}, {"wipe", do_wipe},
-    {"write", do_write},
+    {"broker", do_broker},   {"clock", do_clock},      {"cluster", do_cluster},   {"cont", do_cont},
+    {"crash", do_crash},     {"cut", do_cut},          {"delay", do_delay},       {"deliver", do_deliver},
+    {"disk", do_disk},       {"double", do_double},    {"drop", do_drop},         {"err", do_err},
+    {"explain", do_explain}, {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},
+    {"heal", do_heal},       {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},
+    {"lose", do_lose},       {"order", do_order},      {"queue", do_queue},       {"replay", do_replay},
+    {"restore", do_restore}, {"resume", do_resume},    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},
+    {"state", do_state},     {"stop", do_stop},        {"unhold", do_unhold},     {"verbose", do_verbose},
+    {"wipe", do_wipe},       {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

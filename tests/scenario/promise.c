@@ -18,8 +18,8 @@ static void one_master(struct world *w) {
     world_fail(w, "P1 is broken: a and b both answer on the virtual IP");
 }
 
-/* P2: every new reign has an epoch above all before it. Two nodes that are forced while they are apart cannot know
-   of each other; then no two have the same at least. */
+/* P2: every new reign has an epoch above all before it. Two nodes that are forced while they are apart cannot
+   know of each other; then no two have the same at least. */
 static void rising_epochs(struct world *w, unsigned node) {
   struct machine *m = &w->machine[node];
   if (!m->agent || m->core.role != ROLE_MASTER || m->core.reign == m->reign)

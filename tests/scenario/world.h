@@ -53,6 +53,9 @@ struct machine {
   uint64_t reign; // the last one it was seen to lead in
 };
 
+// What no voter of ours would send: a field of every beat of one voter that is not what it should be.
+enum beat_error { ERR_NONE, ERR_GRANT, ERR_EPOCH, ERR_LEASE };
+
 struct world {
   FILE *out;
   bool verbose, failed;
@@ -64,6 +67,8 @@ struct world {
   bool cut[VOTERS][VOTERS], held[VOTERS][VOTERS], doubled[VOTERS][VOTERS], jumbled[VOTERS][VOTERS];
   unsigned loss_percent[VOTERS][VOTERS];
   int64_t delay[VOTERS][VOTERS];
+  enum beat_error errs[VOTERS];
+  uint64_t err_value[VOTERS];
   uint64_t random, ids, sessions, last_reign;
   size_t queued, past;
   struct datagram queue[QUEUE_MAX];

@@ -374,7 +374,7 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { mechanism = \"bpf\"; };",
+      "fence = { mechanism = \"netlink\"; };",
       "fence = { mechanism = \"netlink\"; };",
       "fence = { watchdog = \"/dev/watchdog\"; };",
       "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",

@@ -106,7 +106,6 @@ def test_broker_that_died_meanwhile_leads_no_more_in_this_epoch(directory):
         cluster.wait_pair()
 
 
-@short
 def test_after_the_lease_it_is_secondary(directory):
     with Cluster(directory, lease_ms=1000) as cluster:
         master = cluster.start()
@@ -137,7 +136,6 @@ def test_what_was_kept_and_does_not_fit_is_not_taken_up(directory):
         cluster.wait_master()
 
 
-@short
 def test_second_agent_harms_nobody(directory):
     with Cluster(directory, lease_ms=1000) as cluster:
         observer = cluster.observe()

@@ -55,7 +55,7 @@ PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
-TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer) $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -67,7 +67,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client check clean demo format help install mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-failover check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -78,6 +78,9 @@ $(B)/libtanist.a: $(CLIENT)
 	objcopy --localize-hidden $(B)/pic/libtanist.o
 	rm -f $@
 	ar rcs $@ $(B)/pic/libtanist.o
+$(B)/pic/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
@@ -103,13 +106,15 @@ $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/bas
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
+$(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
+	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
 # The reference broker links what a user's would: libtanist and libevent.
 WIRE := $(B)/tests/broker/frame.o
 $(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
 $(patsubst %,$(B)/tests/broker/%,produce consume republish): $(B)/tests/broker/reach.o $(WIRE)
 $(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
-$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
+$(filter-out %.so,$(filter $(B)/tests/support/%,$(TOOLS))): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -136,15 +141,23 @@ bench-broker: all tools ## measure what a synchronous pair of the reference brok
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
+bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)
+	@packaging/install-dependencies demo bench || echo "what is missing is skipped"
+	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
 	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
 PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
-netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
+# MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
+MATRIX ?= 2
+netns: all tools $(PROBES) ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+	@$(MAKE) --no-print-directory matrix
+matrix: all tools ## play the fault matrix alone
+	python3 -B tests/netns/matrix.py --seed $(or $(SEED),1) $(if $(filter all,$(MATRIX)),--all,--each $(MATRIX))
 netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the agent is put together, comes up, and goes.
 #include "agent/agent.h"
+#include "agent/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 
 #include "agent/orphans.h"
 #include "common/base/clock.h"
+#include "common/base/http.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
@@ -110,6 +112,7 @@ static void on_stepped(void *arg) {
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
+  hooks_stepped(a->hooks);
   stop_if_released(a);
 }
 
@@ -216,12 +219,14 @@ static void on_orphaned(void *arg, const char *path) {
   struct json *event = note_new(a, "broker", "orphaned");
   json_put_text(event, "path", path);
   note(a, event, LOG_WARNING,
-       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
-       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans "
+       "list'%s%s",
+       path, rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
   for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
     event = note_new(a, "broker", "orphan-removed");
     json_put_text(event, "path", gone);
-    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone,
+         ORPHANS_KEPT);
   }
 }
 
@@ -243,7 +248,8 @@ static int open_broker(struct agent *a) {
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
+  struct broker_watch watch = {
+      .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
@@ -365,14 +371,18 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
   rc = rc != 0 ? rc : open_marks(a);
+  rc = rc != 0 ? rc : hooks_open(&a->hooks, a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
-  return rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : open_control(a);
+  return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  hooks_close(a->hooks);
+  http_close(a->http);
   control_close(a->control);
   broker_close(a->broker);
   state_page_close(a->state_page, a->leaving);

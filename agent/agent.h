@@ -8,6 +8,7 @@
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/hooks.h"
 #include "agent/note.h"
 #include "agent/resume.h"
 #include "agent/state_page.h"
@@ -44,12 +45,15 @@ struct agent {
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct http *http; // NULL: nothing is told over HTTP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
-  struct marks *marks; // what people are told of orders
+  struct marks *marks;    // what people are told of orders
   struct events *events;
   struct history *history;
   struct noted noted;
+  struct hooks *hooks;
+  struct loop_timer *hooks_timer; // the next event's turn; NULL: none are told
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
   struct loop_signal *term, *interrupt, *leave;
   const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
@@ -61,7 +65,7 @@ struct agent {
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well
-  char address_trouble[320], fence_trouble[160];
+  char address_trouble[320], http_trouble[256], fence_trouble[160];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.
@@ -69,6 +73,8 @@ int agent_run(const struct agent_options *);
 
 // perform.c: one action, now.
 void agent_perform(void *agent, const struct action *);
+// The own broker is to do this now.
+void agent_apply(struct agent *, const struct broker_duty *);
 // A timer's, each beat: what is in force is still there.
 void agent_watch(void *agent);
 // What was cleared: the clients of a duty with `evict` are gone.

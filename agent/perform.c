@@ -25,9 +25,10 @@ static void fence_trouble(struct agent *a, int rc) {
     return;
   }
   char text[sizeof a->fence_trouble];
-  snprintf(text, sizeof text,
-           "the kernel fence could not be set (%s): not leading without; see that no other program removes it",
-           strerror(-rc));
+  snprintf(
+      text, sizeof text,
+      "the kernel fence could not be set (%s): not leading without; see that no other program removes it",
+      strerror(-rc));
   if (strcmp(text, a->fence_trouble) != 0) { /* it is tried again at each beat: told once */
     memcpy(a->fence_trouble, text, sizeof text);
     note(a, note_new(a, "fence", "lost"), LOG_ERROR, "%s", text);
@@ -94,7 +95,7 @@ void agent_watch(void *arg) {
   if (until.us != INSTANT_PAST.us)
     arm(a, until);
   else
-    fence_trouble(a, rc == -ENOENT ? 0 : rc); /* it is back, closed as it was */
+    fence_trouble(a, rc == -ENOENT ? 0 : rc);                   /* it is back, closed as it was */
   runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
 }
 
@@ -116,6 +117,11 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
   note(a, event, LOG_INFO, "broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode),
        duty->paused ? ", paused" : "", duty->sync ? ", synchronous" : "",
        duty->evict ? ", without its clients" : "", (unsigned long long)duty->epoch);
+  if (!hooks_before(a->hooks, duty))
+    agent_apply(a, duty);
+}
+
+void agent_apply(struct agent *a, const struct broker_duty *duty) {
   state_page_duty(a->state_page, duty);
   if (!duty->evict || !a->given) {
     struct broker_duty given = *duty;

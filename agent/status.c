@@ -144,6 +144,16 @@ static struct json *rejected(const struct agent *a) {
   return rejected;
 }
 
+static struct json *traffic(const struct agent *a) {
+  struct endpoint_counters counters = endpoint_counters(runner_endpoint(a->runner));
+  struct json *traffic = json_new_object();
+  json_put_uint(traffic, "datagrams_in", counters.datagrams_in);
+  json_put_uint(traffic, "bytes_in", counters.bytes_in);
+  json_put_uint(traffic, "datagrams_out", counters.datagrams_out);
+  json_put_uint(traffic, "bytes_out", counters.bytes_out);
+  return traffic;
+}
+
 __attribute__((format(printf, 2, 3))) static void warn(struct json *warnings, const char *format, ...) {
   char text[512];
   va_list args;
@@ -205,6 +215,8 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
   marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
+  warn_if(list, a->http_trouble);
+  warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
   warn_of_broker(a, list);
@@ -248,6 +260,9 @@ struct json *agent_status(const struct agent *a) {
       json_add(voters, voter(a, i));
   json_put(status, "voters", voters);
   json_put(status, "rejected", rejected(a));
+  json_put(status, "traffic", traffic(a));
+  json_put_uint(status, "events", events_count(a->events));
+  json_put_uint(status, "reigns", history_count(a->history));
   json_put(status, "warnings", warnings(a));
   return status;
 }

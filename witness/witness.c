@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/base/http.h"
 #include "common/base/log.h"
 
 #define ERROR_SIZE 512
@@ -75,6 +76,7 @@ static int add_all(struct witness *w, const struct witness_options *options) {
 
 static void forget_all(struct witness *w) {
   for (size_t i = 0; i < w->count; i++) {
+    http_close(w->at[i]->http);
     runner_close(w->at[i]->runner);
     marks_close(w->at[i]->marks);
     events_close(w->at[i]->events);
@@ -359,6 +361,7 @@ static int serve(struct witness *w, const struct witness_options *options) {
   struct loop_signal *interrupt = loop_signal_new(w->loop, SIGINT, on_signal, w);
   if (rc != 0 || term == NULL || interrupt == NULL)
     return rc != 0 ? rc : -ENOMEM;
+  witness_web_open(w);
   for (size_t i = 0; i < w->count; i++) {
     struct json *event = events_new(w->at[i]->events, "daemon", "started");
     json_put_text(event, "version", TANIST_VERSION);

@@ -31,6 +31,7 @@ struct witnessed {
   struct events *events;
   struct history *history;
   struct path_watch paths;
+  struct http *http; // NULL: none, or another cluster's with the same address
 };
 
 struct witness {
@@ -47,6 +48,10 @@ int witness_run(const struct witness_options *);   // until SIGTERM: 0, 1 failed
 
 // witness_status.c
 struct json *witness_status(const struct witness *);
+struct json *witness_cluster_status(const struct witnessed *);
 struct json *witness_explain(const struct witness *);
+
+// witness_web.c: listens wherever a configuration says so; what cannot be had is told in the log.
+void witness_web_open(struct witness *);
 
 #endif

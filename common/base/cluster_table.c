@@ -29,6 +29,12 @@ static bool is_address(const char *text) {
   return net_address_parse(text, &address, error, sizeof error) == 0;
 }
 
+static bool is_listener(const char *text) {
+  struct net_address address;
+  char error[256];
+  return net_listener_parse(text, &address, error, sizeof error) == 0;
+}
+
 static bool is_vip(const char *text) {
   struct cluster_vip vip;
   return cluster_vip_parse(text, &vip);
@@ -271,20 +277,19 @@ static const struct conf_key keys[] = {
      .help = "Where CLUSTER.NAME.sock (control) and CLUSTER.NAME.state (the state page) are."},
     {.path = "http", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Status over HTTP."},
-    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "", .later = "*",
+    {.path = "http.listen", .type = CONF_TEXT, .min = 0, .max = 64, .fits = is_listener, .fallback = "",
+     .allowed = "an address in numbers and a port, as in \"127.0.0.1:7480\" or \"0.0.0.0:7480\"",
      AT(http_listen), .local = true,
      .help = "Where to listen, as in \"127.0.0.1:7480\"; empty: nowhere."},
     {.path = "hooks", .type = CONF_GROUP, .fallback = "", .local = true,
      .help = "Programs that are told of changes, by path, run without arguments."},
-    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*", AT(hooks.event),
+    {.path = "hooks.event", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.event),
      .local = true,
-     .help = "At every event."},
-    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_promote), .local = true,
-     .help = "Before this node becomes master."},
-    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", .later = "*",
-     AT(hooks.before_demote), .local = true,
-     .help = "Before this node stops being master."},
+     .help = "At every event, with the event as JSON on standard input; killed after 10 s."},
+    {.path = "hooks.before_promote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_promote), .local = true,
+     .help = "Before the broker here is made master; killed after a lease, and the broker is made master all the same."},
+    {.path = "hooks.before_demote", .type = CONF_TEXTS, PATHS, .fallback = "", AT(hooks.before_demote), .local = true,
+     .help = "Before the broker here is made something else than master; killed after a lease, likewise. By then the fence is closed and the virtual IP gone."},
 };
 // clang-format on
 

@@ -143,6 +143,7 @@ class Wire:
         self.space.ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         self.space.ip("link", "set", "br0", "up")
         self.drops = {}  # (from, to): per cent
+        self.without_port = None  # a TCP port that nobody reaches
 
     def port(self, name):
         return "to-" + name
@@ -178,6 +179,9 @@ class Wire:
         rules = [f'iifname "{self.port(source)}" oifname "{self.port(target)}" '
                  + (f"numgen random mod 100 < {share} " if share < 100 else "") + "counter drop"
                  for (source, target), share in self.drops.items()]
+        if self.without_port:
+            rules += [f"tcp {end} {self.without_port} iifname {{ to-a, to-b }} oifname {{ to-a, to-b }} counter drop"
+                      for end in ("sport", "dport")]
         table = "\n".join(["add table bridge cut", "delete table bridge cut", "table bridge cut {", " chain forward {",
                            "  type filter hook forward priority 0"] + ["  " + rule for rule in rules] + [" }", "}", ""])
         run("nsenter", "--net=" + self.space.path, "nft", "-f", "-", stdin=table)

@@ -145,6 +145,7 @@ class Member:
             directory.mkdir(parents=True)
         self.config = self.home / (cluster.name + ".conf")
         self.agent = self.redis = self.broker = self.space = None
+        self.environment = None  # of its program; None: as here
         self.power_on()
 
     def power_on(self):
@@ -167,7 +168,7 @@ class Member:
 
     def start(self):
         self.agent = Process(f"agent of {self.name}", self.space, self.arguments() + ["--trace", self.home / "trace"],
-                             self.log)
+                             self.log, env=self.environment)
 
     def traces(self):
         """What was traced here of this cluster; a witness of several clusters has a file for each."""
@@ -250,9 +251,10 @@ class Cluster:
 
     newest = None  # for the logs of a test that failed
 
-    def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more=""):
+    def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more="",
+                 broker=""):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
-        self.lease_ms, self.beat_ms, self.more = lease_ms, beat_ms, more
+        self.lease_ms, self.beat_ms, self.more, self.broker = lease_ms, beat_ms, more, broker
         if FENCE and "fence" not in more:
             self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
@@ -292,7 +294,7 @@ class Cluster:
         voters = [node.format(m.name, m.address, PORT, self.keys[m.name]) for m in self.members]
         broker = f'broker = {{ driver = "{self.driver}"; }};'
         if self.driver == "redis":
-            broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync";
+            broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync"; {self.broker}
   peers = {{ a = "{self.a.address}:{REDIS_PORT}"; b = "{self.b.address}:{REDIS_PORT}"; }}; }};'''
         if self.driver == "library":
             broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = "sync";
@@ -415,10 +417,10 @@ run_directory = "{member.run_directory}";
         self.helpers.append(process)
         return Talk(process)
 
-    def observe(self):
+    def observe(self, *options):
         """Starts the observers of the virtual IP, one nailed to each node's MAC."""
         self.client("o", 60)
-        return self.helper("o", "observer", "eth0", NETWORK + "60", VIRTUAL_IP, self.a.mac, self.b.mac)
+        return self.helper("o", "observer", *options, "eth0", NETWORK + "60", VIRTUAL_IP, self.a.mac, self.b.mac)
 
     def write(self, log, *options, key="orders", name="c", number=50):
         """Starts a writer through the virtual IP; `log` is where acknowledgements go."""

@@ -22,7 +22,7 @@
 // ---- what happens, as events ----
 
 /* The broker's word and the health checks' as one report. */
-static void report(struct agent *a) {
+void agent_report(struct agent *a) {
   const struct broker_view *view = broker_view(a->broker);
   const struct health_result *health = health_result(a->health);
   struct event event = {.type = EVENT_BROKER};
@@ -41,7 +41,7 @@ static void report(struct agent *a) {
 static void on_broker(void *arg) {
   struct agent *a = arg;
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 static void on_health(void *arg) {
@@ -50,7 +50,7 @@ static void on_health(void *arg) {
   const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
   note(a, note_new(a, "broker", what), LOG_NOTICE, "broker: %s",
        health->dead || health->healthy ? what : "not known to be healthy");
-  report(a);
+  agent_report(a);
 }
 
 static void start(struct agent *a) {
@@ -62,7 +62,7 @@ static void start(struct agent *a) {
   runner_start(a->runner);
   agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
@@ -73,7 +73,7 @@ static void on_start_timer(void *arg) {
        "the broker does not answer yet: taking part without it");
   resume_seen(a);
   if (a->started)
-    report(a);
+    agent_report(a);
   else
     start(a);
 }
@@ -90,7 +90,7 @@ static void on_done(void *arg, uint32_t serial, struct position position) {
   struct event event = {.type = EVENT_DONE};
   event.done.serial = serial;
   event.done.position = position;
-  report(a); /* the position that the core compares with is not to be older than this one */
+  agent_report(a); /* the position that the core compares with is not to be older than this one */
   runner_event(a->runner, event);
 }
 
@@ -255,26 +255,36 @@ static int open_broker(struct agent *a) {
   return rc != 0 ? fail("broker", error, rc) : 0;
 }
 
-static int open_health(struct agent *a) {
+int agent_open_health(struct agent *a, const struct cluster_conf *conf, struct health **out,
+                      const char **error) {
   static const enum health_kind kinds[] = {
       [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
-  struct health_settings s = {.count = a->conf.check_count, .dead_when = (uint16_t)a->conf.dead_when};
-  for (size_t i = 0; i < a->conf.check_count; i++) {
-    const struct cluster_check *from = &a->conf.check[i];
+  struct health_settings s = {.count = conf->check_count, .dead_when = (uint16_t)conf->dead_when};
+  unsigned turn = 1 - a->exec_turn;
+  memset(a->exec_command[turn], 0, sizeof a->exec_command[turn]);
+  for (size_t i = 0; i < conf->check_count; i++) {
+    const struct cluster_check *from = &conf->check[i];
     for (size_t k = 0; k < from->command.count; k++)
-      a->exec_command[i][k] = from->command.at[k];
+      a->exec_command[turn][i][k] = from->command.at[k];
     s.check[i] = (struct health_check){.name = from->name,
                                        .kind = kinds[from->kind],
                                        .address = from->address,
-                                       .command = a->exec_command[i],
+                                       .command = a->exec_command[turn][i],
                                        .every_ms = from->every_ms,
                                        .timeout_ms = from->timeout_ms,
                                        .fall = (uint16_t)from->fall,
                                        .rise = (uint16_t)from->rise};
   }
   struct health_watch watch = {.arg = a, .changed = on_health};
+  int rc = health_open(out, a->loop, &s, &watch, error);
+  if (rc == 0)
+    a->exec_turn = turn;
+  return rc;
+}
+
+static int open_health(struct agent *a) {
   const char *error = NULL;
-  int rc = health_open(&a->health, a->loop, &s, &watch, &error);
+  int rc = agent_open_health(a, &a->conf, &a->health, &error);
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
@@ -358,7 +368,8 @@ static int open_loop(struct agent *a) {
   a->term = loop_signal_new(a->loop, SIGTERM, on_signal, a);
   a->interrupt = loop_signal_new(a->loop, SIGINT, on_signal, a);
   a->leave = loop_signal_new(a->loop, SIGUSR1, resume_leave, a);
-  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term &&
+  a->hangup = loop_signal_new(a->loop, SIGHUP, agent_reload, a);
+  bool whole = a->hangup && a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term &&
                a->interrupt && a->leave;
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
@@ -438,6 +449,7 @@ static int load(struct agent *a, const struct agent_options *options) {
     return self;
   }
   a->self = (unsigned)self;
+  a->file = options->file;
   return 0;
 }
 
@@ -460,6 +472,7 @@ int agent_run(const struct agent_options *options) {
   }
   close_all(a);
   cluster_free(&a->conf);
+  free(a->first_texts);
   free(a);
   /* a key or an address that cannot be used is a mistake of the configuration's */
   return rc == 0 ? 0 : rc == -EPERM || rc == -ENOENT || rc == -EBADMSG || rc == -EKEYREJECTED ? 2 : 1;

@@ -55,8 +55,12 @@ struct agent {
   struct hooks *hooks;
   struct loop_timer *hooks_timer; // the next event's turn; NULL: none are told
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
-  struct loop_signal *term, *interrupt, *leave;
-  const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
+  struct loop_signal *term, *interrupt, *leave, *hangup;
+  const char *file;  // the configuration's
+  char *first_texts; // of the one it was started with, after a reload; NULL
+  // argv of the exec checks, twice: a reload opens new ones while the old still run
+  const char *exec_command[2][CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1];
+  unsigned exec_turn; // the half in use
   bool started, stopping;
   bool leaving;          // SIGUSR1: all stays as it is
   bool unseen, unjudged; // resumed, and the broker, its checks, have not spoken yet
@@ -65,11 +69,19 @@ struct agent {
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   // What the operator must know, "" while all is well
-  char address_trouble[320], http_trouble[256], fence_trouble[160];
+  char address_trouble[320], http_trouble[256], fence_trouble[160], reload_trouble[1024];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.
 int agent_run(const struct agent_options *);
+
+// Tells the core what is known of the own broker.
+void agent_report(struct agent *);
+// The health checks of a configuration, whose texts must outlive them. 0 or a negative errno with *error.
+int agent_open_health(struct agent *, const struct cluster_conf *, struct health **, const char **error);
+
+// reload.c: SIGHUP.
+void agent_reload(void *agent, int signo);
 
 // perform.c: one action, now.
 void agent_perform(void *agent, const struct action *);

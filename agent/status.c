@@ -211,6 +211,7 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  warn_if(list, a->reload_trouble);
   char trouble[512];
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));

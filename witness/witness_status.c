@@ -61,6 +61,8 @@ static struct json *warnings(const struct witnessed *w) {
   const struct core *core = runner_core(w->runner);
   struct json *list = json_new_array();
   char text[256];
+  if (w->witness->trouble[0] != 0)
+    json_add_text(list, w->witness->trouble);
   if (core->voter.ballot.blank)
     json_add_text(
         list, "this voter is blank: its votes do not count until the cluster is formed, or it has followed a "

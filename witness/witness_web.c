@@ -55,8 +55,8 @@ void witness_web_open(struct witness *w) {
   for (size_t i = 0; i < w->count; i++) {
     const char *address = w->at[i]->conf.http_listen;
     bool had = address[0] == 0;
-    for (size_t k = 0; k < i; k++)
-      had |= strcmp(w->at[k]->conf.http_listen, address) == 0;
+    for (size_t k = 0; k < w->count; k++)
+      had |= (k < i || w->at[k]->http != NULL) && strcmp(w->at[k]->conf.http_listen, address) == 0;
     int rc = had ? 0 : http_listen(&w->at[i]->http, w->loop, address, &handler);
     if (rc != 0)
       log_warning("%s: nothing is told over HTTP: cannot listen on %s (http.listen): %s; all else goes on",

@@ -137,6 +137,9 @@ void cluster_complete(struct cluster_conf *, struct conf *);
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);
 
+// The keys in which two configurations differ that cannot change while a daemon runs: "a.b, c". Their number.
+size_t cluster_restart_keys(const struct cluster_conf *, const struct cluster_conf *, char *buf, size_t size);
+
 // The text over which the three compare their configurations: all but *_directory, http and hooks. Returns
 // its length, as snprintf; CLUSTER_CANONICAL_MAX bytes are always enough.
 #define CLUSTER_CANONICAL_MAX (CONF_FILE_MAX + 16 * 1024)

@@ -28,6 +28,7 @@ struct runner {
   bool resumes; /* L10: the core is a former process's */
   struct reign *reign;
   char broker[REIGN_BROKER_MAX];
+  bool reloaded; /* before the start */
   int disk_error;
   struct trace_file *trace; /* NULL: none */
   struct instant base;      /* of the trace */
@@ -282,6 +283,20 @@ void runner_start(struct runner *r) {
     runner_event(r, (struct event){.type = EVENT_RESUME});
   else
     on_timer(r);
+  if (r->reloaded)
+    runner_reload(r);
+}
+
+void runner_reload(struct runner *r) {
+  struct core_config config = core_config(r->conf, r->core.config.self);
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = config.preferred,
+                                        .witness_grace_ms = config.witness_grace_ms,
+                                        .degrade_ms = config.degrade_ms,
+                                        .join_hold_ms = config.join_hold_ms,
+                                        .config = digest(r->conf)};
+  r->reloaded = !r->started;
+  runner_event(r, event);
 }
 
 bool runner_resumes(const struct runner *r) {

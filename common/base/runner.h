@@ -45,6 +45,9 @@ void runner_start(struct runner *);
 // L10: what runner_open found in shared.reign may go on: then runner_start resumes that reign.
 bool runner_resumes(const struct runner *);
 const char *runner_broker(const struct runner *); // which broker led in it (reign_broker)
+// The configuration that the runner was opened with was read again, in place: what may change while it runs
+// (struct core_settings) goes to the core, as an event.
+void runner_reload(struct runner *);
 void runner_close(struct runner *); // NULL is allowed
 
 // Steps the core with an event of this moment (`now` is filled in). Not from within `perform`.

@@ -204,6 +204,15 @@ static void on_fence_lost(struct step *s) {
   core->stand_after = instant_plus_ms(s->now, 2 * (int64_t)core->config.lease_ms);
 }
 
+static void on_config(struct core *core, const struct core_settings *set) {
+  assert(set->preferred < NODES);
+  core->config.preferred = set->preferred;
+  core->config.witness_grace_ms = set->witness_grace_ms;
+  core->config.degrade_ms = set->degrade_ms;
+  core->config.join_hold_ms = set->join_hold_ms;
+  core->config.config = set->config;
+}
+
 static void handle(struct step *s, const struct event *event) {
   switch (event->type) {
   case EVENT_BEAT:
@@ -217,6 +226,9 @@ static void handle(struct step *s, const struct event *event) {
     return;
   case EVENT_ORDER:
     on_order(s, &event->order);
+    return;
+  case EVENT_CONFIG:
+    on_config(s->core, &event->config);
     return;
   case EVENT_FENCE_LOST:
     on_fence_lost(s);

@@ -141,11 +141,29 @@ static void do_cluster(struct world *w, const struct words *words) {
       config->lease_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "beat"))
       config->beat_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "degrade"))
+      config->degrade_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "join_hold"))
+      config->join_hold_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "witness_grace"))
       config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
     else
       world_fail(w, "\"%s\" is no setting of a cluster", key);
   }
+}
+
+/* Their agents read the configuration again, as `cluster` has changed it (SIGHUP). */
+static void do_reload(struct world *w, const struct words *words) {
+  const struct core_config *config = &w->config;
+  for (size_t i = 1; i < words->count; i++) {
+    struct event event = {.type = EVENT_CONFIG};
+    event.config = (struct core_settings){.preferred = config->preferred,
+                                          .witness_grace_ms = config->witness_grace_ms,
+                                          .degrade_ms = config->degrade_ms,
+                                          .join_hold_ms = config->join_hold_ms};
+    world_event(w, voter_of(w, word(words, i)), &event);
+  }
+  brokers_settle(w);
 }
 
 static void do_clock(struct world *w, const struct words *words) {
@@ -373,15 +391,16 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},   {"clock", do_clock},      {"cluster", do_cluster},   {"cont", do_cont},
-    {"crash", do_crash},     {"cut", do_cut},          {"delay", do_delay},       {"deliver", do_deliver},
-    {"disk", do_disk},       {"double", do_double},    {"drop", do_drop},         {"err", do_err},
-    {"explain", do_explain}, {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},
-    {"heal", do_heal},       {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},
-    {"lose", do_lose},       {"order", do_order},      {"queue", do_queue},       {"replay", do_replay},
-    {"restore", do_restore}, {"resume", do_resume},    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},
-    {"state", do_state},     {"stop", do_stop},        {"unhold", do_unhold},     {"verbose", do_verbose},
-    {"wipe", do_wipe},       {"write", do_write},
+    {"broker", do_broker},   {"clock", do_clock},      {"cluster", do_cluster}, {"cont", do_cont},
+    {"crash", do_crash},     {"cut", do_cut},          {"delay", do_delay},     {"deliver", do_deliver},
+    {"disk", do_disk},       {"double", do_double},    {"drop", do_drop},       {"err", do_err},
+    {"explain", do_explain}, {"fence-lost", do_fence}, {"forget", do_forget},   {"given", do_given},
+    {"heal", do_heal},       {"hold", do_hold},        {"jumble", do_jumble},   {"kill", do_kill},
+    {"lose", do_lose},       {"order", do_order},      {"queue", do_queue},     {"reload", do_reload},
+    {"replay", do_replay},   {"restore", do_restore},  {"resume", do_resume},
+    {"run", do_run},         {"snapshot", do_snapshot},
+    {"start", do_start},     {"state", do_state},      {"stop", do_stop},       {"unhold", do_unhold},
+    {"verbose", do_verbose}, {"wipe", do_wipe},        {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

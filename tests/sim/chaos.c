@@ -126,6 +126,16 @@ static void unfit(unsigned node) {
     process_post(node, &(struct event){.type = EVENT_FENCE_LOST});
 }
 
+static void reload(unsigned who) {
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = (uint8_t)below(NODES),
+                                        .witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000),
+                                        .degrade_ms = (uint32_t)between(300, 3000),
+                                        .join_hold_ms = (uint32_t)between(0, 2000)};
+  trace("%s reads its configuration again", voter_name(who));
+  process_post(who, &event);
+}
+
 static void break_something(void) {
   unsigned who = (unsigned)below(VOTERS), other = (who + 1 + (unsigned)below(2)) % VOTERS;
   unsigned node = (unsigned)below(NODES), what = (unsigned)below(17);
@@ -147,6 +157,8 @@ static void break_something(void) {
     spoil_disk(who);
   else if (what == 12 && (sim.kinds & KIND_ORDER))
     operator_order(who);
+  else if (what == 13 && chance(3))
+    reload(who);
   else if (what == 13)
     set_rate(who, 1000000 - (int64_t)below(sim.config.drift_ppm + 1));
   else if (what == 14)

@@ -100,6 +100,11 @@ static struct event any_event(void) {
     event.order.type = (uint8_t)below(ORDER_COUNT), event.order.node = (uint8_t)below(NODES);
     event.order.timeout_ms = (uint32_t)number(UINT32_MAX), event.order.above = number(UINT64_MAX);
     break;
+  case EVENT_CONFIG:
+    event.config = (struct core_settings){(uint8_t)below(NODES), (uint32_t)number(UINT32_MAX),
+                                          (uint32_t)number(UINT32_MAX), (uint32_t)number(UINT32_MAX),
+                                          (uint32_t)number(UINT32_MAX)};
+    break;
   case EVENT_HELLO:
     event.hello = (uint8_t)below(VOTERS);
     break;
@@ -163,6 +168,13 @@ static void same_event(const struct event *a, const struct event *b) {
   case EVENT_ORDER:
     assert_true(a->order.type == b->order.type && a->order.node == b->order.node);
     assert_true(a->order.timeout_ms == b->order.timeout_ms && a->order.above == b->order.above);
+    return;
+  case EVENT_CONFIG:
+    assert_int_equal(a->config.preferred, b->config.preferred);
+    assert_int_equal(a->config.witness_grace_ms, b->config.witness_grace_ms);
+    assert_int_equal(a->config.degrade_ms, b->config.degrade_ms);
+    assert_int_equal(a->config.join_hold_ms, b->config.join_hold_ms);
+    assert_int_equal(a->config.config, b->config.config);
     return;
   case EVENT_HELLO:
     assert_int_equal(a->hello, b->hello);

@@ -73,7 +73,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-failover check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -170,6 +170,8 @@ netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
+	@python3 -B tests/netns/fence_bench.py --runs $(or $(RUNS),100)
 fuzzers: $(FUZZERS)
 fuzz-replay: $(FUZZERS) ## play the kept inputs of all fuzz targets (VARIANT=asan: with the sanitizers)
 	@tests/fuzz/run replay $(B)

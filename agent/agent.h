@@ -12,6 +12,7 @@
 #include "agent/note.h"
 #include "agent/resume.h"
 #include "agent/state_page.h"
+#include "agent/suspicion.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
@@ -68,6 +69,7 @@ struct agent {
   struct instant renew_at; // when the addresses' lifetime is due again
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
+  struct suspicion suspicion[NODES];
   // What the operator must know, "" while all is well
   char address_trouble[320], http_trouble[256], fence_trouble[160], reload_trouble[1024];
 };

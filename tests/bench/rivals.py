@@ -63,7 +63,7 @@ class Rival(Subject):
 
 
 class Keepalived(Rival):
-    """Two routers of one VRRP group, neither preferred; one loop watches the broker, another makes it lead or follow."""
+    """Two routers of one VRRP group, neither preferred; a loop watches the broker, another makes it lead or follow."""
 
     def __init__(self, directory, advert_s):
         super().__init__(directory)

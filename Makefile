@@ -17,8 +17,10 @@ FLAGS_debug := -O0 -g3 -fPIE
 FLAGS_asan := -O1 -g3 -fPIE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -g3 -fPIE -fsanitize=thread
 FLAGS_cover := -O0 -g3 -fPIE --coverage
+# clang's: assertions of what a fuzz target finds are told with a stack, and everything counts edges for libFuzzer
+FLAGS_fuzz := -O1 -g -fPIE -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 VARIANT_FLAGS := $(FLAGS_$(VARIANT))
-$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan or cover))
+$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan, cover or fuzz))
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -DTANIST_VERSION='"$(VERSION)"' -I. $(CPPFLAGS)
 CFLAGS_ALL := -std=c11 $(WARN) $(VARIANT_FLAGS) $(CFLAGS)
@@ -50,6 +52,10 @@ PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
+# Fuzz targets: with libFuzzer's main in VARIANT=fuzz, else with one that replays kept inputs.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PARTS := $(patsubst %,$(B)/tests/fuzz/%.o,$(if $(filter fuzz,$(VARIANT)),,replay) cluster daemon input slot)
+FUZZ_MAIN_fuzz := -fsanitize=fuzzer
 TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
@@ -97,6 +103,8 @@ $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
@@ -157,6 +165,15 @@ netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+fuzzers: $(FUZZERS)
+fuzz-replay: $(FUZZERS) ## play the kept inputs of all fuzz targets (VARIANT=asan: with the sanitizers)
+	@tests/fuzz/run replay $(B)
+fuzz: ## fuzz with clang and libFuzzer, each target SECONDS=60 long (TARGET=wire: that one alone)
+	@tests/fuzz/run check-clang
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz CC=clang fuzzers
+	@tests/fuzz/run fuzz build/fuzz $(or $(SECONDS),60) $(TARGET)
+fuzz-keep: ## take what `make fuzz` has found new into the kept inputs, as few as reach the same
+	@tests/fuzz/run keep build/fuzz $(TARGET)
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

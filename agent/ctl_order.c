@@ -79,10 +79,9 @@ int ctl_form(struct ctl *ctl, int argc, char **argv) {
     return code;
   if (!data || !cluster_is_name(data))
     return ctl_usage(ctl, argv[0], "form needs --data with the name of the node whose data counts");
-  // JSON's numbers end here, and 2^63 epochs are enough for anybody
-  if (above && (!ctl_epoch(above, &epoch) || epoch > INT64_MAX))
-    return ctl_usage(ctl, argv[0], "--above is \"%s\"; allowed: an epoch, 0 to %lld", above,
-                     (long long)INT64_MAX);
+  if (above && (!ctl_epoch(above, &epoch) || epoch >= EPOCH_FOUND_MAX))
+    return ctl_usage(ctl, argv[0], "--above is \"%s\"; allowed: an epoch, 0 to %llu", above,
+                     (unsigned long long)EPOCH_FOUND_MAX - 1);
   struct json *request = ctl_request("form");
   json_put_text(request, "data", data);
   json_put_uint(request, "above", epoch);

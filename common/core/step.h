@@ -39,7 +39,6 @@ void role_expire(struct step *);              // L5: before anything else
 void role_beat(struct step *, unsigned from); // L3, L4, L6, L7
 void role_timer(struct step *);               // L1, L2
 void end_reign(struct step *, enum cause);    // L5, L6, L8
-void claim_next_epoch(struct step *);         // L2, L7
 
 // ---- handover.c: L8 ----
 void handover_order(struct step *, const struct order *);

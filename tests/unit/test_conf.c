@@ -375,8 +375,13 @@ static void canonical_is_one_text(void **state) {
 static void keys_that_need_a_restart_are_named(void **state) {
   static struct things before;
   char named[128];
+  struct conf *conf;
   (void)state;
-  accepts("text = \"x\"; group = { small = 1; }; items = ( { name = \"a\"; } );");
+  FILE *f = fopen("t.conf", "w");
+  assert_non_null(f);
+  fputs("text = \"x\"; group = { small = 1; }; items = ( { name = \"a\"; } );", f);
+  fclose(f);
+  assert_int_equal(conf_read(&conf, &table, "t.conf", &things, &errors), 0);
   before = things;
   assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 0);
   assert_string_equal(named, "");
@@ -399,6 +404,7 @@ static void keys_that_need_a_restart_are_named(void **state) {
   struct conf_table marked = table;
   marked.at = some;
   assert_int_equal(conf_restart_keys(&marked, &before, &things, named, sizeof named), 0);
+  conf_close(conf);
 }
 
 int main(void) {

@@ -450,7 +450,7 @@ static void wrong_words_are_2(void **state) {
                                       "form",
                                       "form --data",
                                       "form --data a --above -1",
-                                      "form --data a --above 9223372036854775808",
+                                      "form --data a --above 4611686018427387904",
                                       "check",
                                       "check a b",
                                       "switchover --dry-run=1",

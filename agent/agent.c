@@ -321,6 +321,7 @@ static int open_state_page(struct agent *a) {
       .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
       .self = a->self,
       .cluster = seal_cluster_id(a->conf.name),
+      .max_lag = a->conf.broker.max_lag_bytes,
       .admits = a->conf.broker.driver == DRIVER_LIBRARY,
       .alive_ms = 2 * a->conf.lease_ms};
   for (unsigned i = 0; i < NODES; i++)

@@ -386,6 +386,7 @@ static void redis_apply(void *state, const struct broker_duty *duty) {
   struct broker_duty former = r->duty;
   bool had_duty = r->has_duty;
   r->duty = *duty;
+  r->duty.sync = duty->sync && r->settings.replication != REPLICATION_ASYNC; // it cannot wait for bytes
   r->has_duty = true;
   redis_duty_new(r, had_duty ? &former : NULL);
   redis_link_flush(r->own);

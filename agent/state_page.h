@@ -16,6 +16,7 @@ struct state_page_settings {
   unsigned self;              // VOTER_A or VOTER_B
   uint64_t cluster;           // seal_cluster_id
   const char *brokers[NODES]; // how each broker is reached by the other; "" or NULL where not given
+  uint64_t max_lag; // async: so far behind may the other be when something is acknowledged
   bool admits; // a duty is for one broker only, the one that state_page_admit names
   uint32_t alive_ms;          // a reader may find the agent dead when it has written nothing for so long
 };

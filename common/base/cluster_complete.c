@@ -169,6 +169,16 @@ static void complete_replication(struct cluster_conf *c, struct conf *conf) {
                "\"broker.replication\" is \"shared\", which driver \"%s\" cannot; allowed with it: \"sync\", "
                "\"none\"",
                driver);
+  if ((c->broker.replication == REPLICATION_ASYNC) != (c->broker.max_lag_bytes > 0))
+    conf_error(conf, "broker.max_lag_bytes",
+               c->broker.max_lag_bytes > 0
+                   ? "\"broker.max_lag_bytes\" is given, but broker.replication is not \"async\"; allowed: 0, or \"async\""
+                   : "\"broker.max_lag_bytes\" is 0, but broker.replication is \"async\"; allowed: how much a failover may lose, 1 or more");
+  if (c->broker.replication == REPLICATION_ASYNC && !can_sync[c->broker.driver])
+    conf_error(conf, "broker.replication",
+               "\"broker.replication\" is \"async\", but driver \"%s\" tells no positions; allowed with it: \"shared\", "
+               "\"none\"",
+               driver);
   if (c->broker.strict && c->broker.replication != REPLICATION_SYNC)
     conf_error(
         conf, "broker.strict",

@@ -152,6 +152,8 @@ static struct core_config core_config(const struct cluster_conf *conf, unsigned 
       .witness_grace_ms = conf->witness_grace_ms,
       .degrade_ms = conf->broker.degrade_ms,
       .join_hold_ms = conf->broker.join_hold_ms,
+      .max_lag = conf->broker.max_lag_bytes,
+      .withholds = conf->broker.driver == DRIVER_LIBRARY,
       .version = VERSION_NUMBER,
   };
   return config;

@@ -21,7 +21,9 @@ struct core_config {
   uint32_t lease_ms, beat_ms, drift_ppm;
   uint32_t witness_grace_ms; // S6; 0 = never
   uint32_t degrade_ms;       // S2: so long may the secondary stand still
-  uint32_t join_hold_ms;     // S3: so long must it keep up
+  uint32_t join_hold_ms;     // S3: so long must it keep up; longer after it was lost again soon
+  uint64_t max_lag;          // ASYNC: so far behind may a promoted node be, in the broker's offsets
+  bool withholds;            // ASYNC: the broker itself acknowledges nothing beyond that
   uint32_t version, config;  // for people: copied into beats
 };
 
@@ -99,6 +101,8 @@ struct core {
   struct position join_at;       // taken after it began to wait
   bool synchronous;              // S6: the broker never stopped waiting
   struct instant keeps_up_since; // NEVER: the secondary does not
+  uint8_t flaps;                 // so often in a row was it lost soon after the last time: the hold doubles
+  struct instant lost_at;        // when it was lost last in this reign; PAST
   struct instant progress_at;    // when the secondary last advanced or was level with this broker
   uint64_t peer_offset;          // the secondary's highest in this reign
   struct instant witness_at;     // S6: when either node last heard the witness both ways

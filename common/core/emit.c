@@ -26,7 +26,7 @@ static bool withholds(const struct core *core) {
 
 /* Must the broker wait for the secondary? Always at least for those whom the record names (S2, S3, S6). */
 static bool waits(const struct core *core) {
-  if (core->config.replication != REPLICATION_SYNC)
+  if (!sync_replicates(core))
     return false;
   bool loosening = core_record(core)->mode == RECORD_SOLE && !core->committed && core->established;
   return core->config.strict || core_record(core)->mode == RECORD_PAIR || core->joining ||
@@ -276,7 +276,7 @@ static void consider_master(const struct core *core, struct soonest *soonest) {
     return;
   consider(soonest, instant_plus_ms(core->progress_at, core->config.degrade_ms));
   if (core->keeps_up_since.us != INSTANT_NEVER.us)
-    consider(soonest, instant_plus_ms(core->keeps_up_since, core->config.join_hold_ms));
+    consider(soonest, instant_plus_ms(core->keeps_up_since, (int64_t)sync_hold_ms(core)));
   if (core->config.witness_grace_ms != 0)
     consider(soonest, instant_plus_ms(core->witness_at, core->config.witness_grace_ms));
 }

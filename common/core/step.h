@@ -57,6 +57,7 @@ void sync_done(struct step *, struct position); // the broker waits for the seco
 void sync_progress(struct step *);              // a position has news
 void sync_end(struct step *);
 bool sync_replicates(const struct core *);             // S1-S3, S5, S6 apply
+uint64_t sync_hold_ms(const struct core *); // S3: how long the secondary must keep up now
 bool sync_holds(const struct core *, struct position); // the secondary has reached it, in this reign
 bool sync_joinable(const struct core *);               // the other keeps up and could be in the pair
 

@@ -135,6 +135,8 @@ static void do_cluster(struct world *w, const struct words *words) {
       for (config->replication = 0;
            config->replication < REPLICATION_COUNT - 1 && !is(value, replication_name(config->replication));)
         config->replication++;
+    else if (is(key, "max_lag"))
+      config->max_lag = strtoull(value, NULL, 10);
     else if (is(key, "strict"))
       config->strict = switch_of(w, value);
     else if (is(key, "lease"))

@@ -22,6 +22,7 @@ void world_init(struct world *w, FILE *out) {
   w->random = 0x5eed;
   w->config = (struct core_config){.preferred = VOTER_A,
                                    .replication = REPLICATION_SYNC,
+                                   .withholds = true,
                                    .lease_ms = 1000,
                                    .beat_ms = 100,
                                    .drift_ppm = 10000,

@@ -38,8 +38,10 @@ static void acknowledge(unsigned node) {
   if (!broker_serves(node))
     return;
   size_t to = b->length;
-  if (b->sync && sim.config.replication == REPLICATION_SYNC)
-    to = b->confirmed < to ? b->confirmed : to;
+  if (b->sync) {
+    size_t bound = b->confirmed + (size_t)sim.config.max_lag; /* 0 but with ASYNC */
+    to = bound < to ? bound : to;
+  }
   for (size_t i = b->acked_to; i < to; i++)
     note_acked(node, b->log[i].id);
   if (to > b->acked_to) {

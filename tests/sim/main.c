@@ -200,6 +200,10 @@ static void configure(void) {
   sim.config =
       (struct core_config){.preferred = (uint8_t)below(NODES), .strict = chance(8), .lease_ms = 1000};
   sim.config.replication = chance(6) ? (uint8_t)below(REPLICATION_COUNT) : REPLICATION_SYNC;
+  if (sim.config.replication == REPLICATION_ASYNC) {
+    sim.config.max_lag = below(8) + 1;
+    sim.config.withholds = true;
+  }
   sim.config.beat_ms = (uint32_t)between(100, 320);
   sim.config.drift_ppm = chance(4) ? DRIFT_PPM_MAX / 10 * 3 : 10000;
   sim.config.witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000);

@@ -124,6 +124,23 @@ void check_data(unsigned node) {
            sim.acked_count);
 }
 
+/* ASYNC: a failover loses what the elected node does not hold, the last max_lag at most. Nobody expects it from
+   here on. */
+static void check_bound(unsigned node) {
+  const struct broker_model *b = &sim.broker[node];
+  uint64_t lost = sim.acked_count - acked_in(node);
+  if (lost > sim.config.max_lag)
+    broken("P3: no more than max_lag lost", "%s leads without %lu", voter_name(node), lost);
+  if (lost == 0)
+    return;
+  for (size_t i = 0; i < b->length; i++)
+    if (sim.fate[b->log[i].id] != 0)
+      sim.fate[b->log[i].id] |= FATE_KEPT;
+  for (uint64_t id = 1; id <= sim.ids; id++)
+    sim.fate[id] = (sim.fate[id] & FATE_KEPT) != 0 ? FATE_ACKED : 0;
+  sim.acked_count -= lost;
+}
+
 void check_prefix(unsigned secondary, unsigned master) {
   const struct broker_model *s = &sim.broker[secondary], *m = &sim.broker[master];
   for (size_t i = 0; i < s->length; i++)
@@ -139,6 +156,8 @@ void check_elected(unsigned node, uint64_t reign) {
   sim.process[node].elected_after = sim.reign_max;
   if (!sim.forced && sim.config.replication == REPLICATION_SYNC)
     check_data(node);
+  if (!sim.forced && sim.config.replication == REPLICATION_ASYNC)
+    check_bound(node);
 }
 
 static bool led_before(uint64_t reign) {

@@ -130,6 +130,7 @@ enum fate {
   FATE_ACKED = 1 << 0,
   FATE_EXCUSED = 1 << 1,   // F1: a forced node did not hold it when the operator gave his word
   FATE_MEANWHILE = 1 << 2, // F1: acknowledged before the force was over, in the line `line` says
+  FATE_KEPT = 1 << 3, // ASYNC, while it is counted what an elected node holds
 };
 
 struct sim {

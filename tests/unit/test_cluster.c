@@ -395,8 +395,6 @@ static void refuses_what_is_not_built(void **state) {
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
-      "broker = { replication = \"async\"; };",
-      "broker = { max_lag_bytes = 1; };",
   };
   (void)state;
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
@@ -407,6 +405,21 @@ static void refuses_what_is_not_built(void **state) {
         errors.at[0].line != 4)
       fail_msg("%s: %s", used[i], errors.at[0].text);
   }
+}
+
+static void async_goes_with_a_bound(void **state) {
+  (void)state;
+  refuses(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\";"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is 0, but broker.replication is \"async\"; allowed: how much a failover "
+          "may lose, 1 or more");
+  refuses(BASE "broker = { max_lag_bytes = 1; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is given, but broker.replication is not \"async\"; allowed: 0, or "
+          "\"async\"");
+  accepts(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\"; max_lag_bytes = 9;"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };");
+  assert_int_equal(conf.broker.max_lag_bytes, 9);
+  cluster_free(&conf);
 }
 
 static void accepts_inert_values(void **state) {
@@ -572,6 +585,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_health),
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(async_goes_with_a_bound),
       cmocka_unit_test(accepts_inert_values),
       cmocka_unit_test(parses_vips),
       cmocka_unit_test(parses_keys),

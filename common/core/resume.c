@@ -2,12 +2,17 @@
 // An agent that was started again takes up the reign that it led: rule L10 of protocol.md. To the others, and to
 // this core, it is a pause: beats on their way were lost, and of the last list of actions nobody knows how far it
 // came.
-#include <string.h>
-
 #include "common/core/record.h"
 #include "common/core/step.h"
 
-static_assert(sizeof(struct core_config) == 4 + 8 * sizeof(uint32_t), "no gaps: it is compared as bytes");
+/* Beside what is compared here, `config` is a digest of the whole file. */
+static bool same_config(const struct core_config *a, const struct core_config *b) {
+  return a->self == b->self && a->preferred == b->preferred && a->replication == b->replication &&
+         a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms &&
+         a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms &&
+         a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms && a->max_lag == b->max_lag &&
+         a->withholds == b->withholds && a->config == b->config;
+}
 
 /* The disk has what the core had, or what it had before a PERSIST that never came to be. */
 static bool disk_agrees(const struct ballot *kept, const struct ballot *disk) {
@@ -17,7 +22,7 @@ static bool disk_agrees(const struct ballot *kept, const struct ballot *disk) {
 
 bool core_resumable(const struct core *kept, const struct core_config *config, const struct ballot *disk,
                     struct instant now) {
-  return memcmp(&kept->config, config, sizeof *config) == 0 && config->self < NODES && core_check(kept) == 0 &&
+  return same_config(&kept->config, config) && config->self < NODES && core_check(kept) == 0 &&
          now.us >= kept->now.us && !kept->retired && core_leads(kept, now) &&
          disk_agrees(&kept->voter.ballot, disk);
 }

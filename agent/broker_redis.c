@@ -374,6 +374,8 @@ static int redis_open(void **state, struct loop *loop, const struct broker_setti
     redis_close(r);
     return rc;
   }
+  snprintf(r->run_id, sizeof(r->run_id), "%s", settings->incarnation);
+  r->lost = r->has_keys = r->run_id[0] != '\0'; // it was there, with data: one that is not, or is another, has died
   redis_view_update(r);
   r->told = r->view;
   poll_in(r, poll_us(r));

@@ -117,14 +117,16 @@ int state_page_open(struct state_page **out, const struct state_page_settings *s
     return rc;
   }
   /* how often it led counts on over a restart, so that no reader takes two reigns for one */
-  if (!page_read(p->page, &p->state, PAGE_WORDS(struct page_state)))
+  bool whole = page_read(p->page, &p->state, PAGE_WORDS(struct page_state));
+  if (!whole)
     memset(&p->state, 0, sizeof p->state);
   p->state.max_lag = settings->max_lag;
   if (!settings->admits)
     p->state.admitted = PAGE_ANYBODY;
   else if (p->state.admitted == PAGE_ANYBODY)
     p->state.admitted = 0;
-  nothing(p);
+  if (!settings->resumes || !whole)
+    nothing(p);
   *out = p;
   return 0;
 }
@@ -165,10 +167,11 @@ bool state_page_reported(const struct state_page *p, struct page_report *report)
   return page_read(p->report, report, PAGE_WORDS(struct page_report));
 }
 
-void state_page_close(struct state_page *p) {
+void state_page_close(struct state_page *p, bool as_they_are) {
   if (p == NULL)
     return;
-  nothing(p);
+  if (!as_they_are)
+    nothing(p);
   page_unmap(p->page, p->fd);
   page_unmap(p->report, p->report_fd);
   free(p);

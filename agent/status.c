@@ -242,6 +242,7 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
+  suspicion_warn(a, list);
   warn_of_broker(a, list);
   warn_of_voters(a, list);
   return list;

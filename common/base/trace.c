@@ -186,6 +186,7 @@ size_t trace_event(char *line, size_t size, struct instant base, const struct ev
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -425,6 +426,7 @@ bool trace_parse_event(const char *line, struct instant base, struct event *even
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }

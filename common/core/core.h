@@ -60,8 +60,12 @@ struct handover {
   struct position final; // where the paused broker stands: the other must reach it
 };
 
+// L10: what is in force was for a process that is no more; it is shown again, whether it differs or not.
+enum unknown { UNKNOWN_ADDRESS = 1, UNKNOWN_FENCE = 2, UNKNOWN_BROKER = 4, UNKNOWN_ALL = 7 };
+
 // What the shell was told to hold in force. Emitted as actions by difference (emit.c).
 struct shown {
+  uint8_t unknown; // enum unknown
   bool address;
   struct instant fence; // PAST: closed
   struct broker_duty broker;
@@ -119,6 +123,12 @@ struct core {
 // work.
 void core_init(struct core *, const struct core_config *, const struct ballot *, struct instant now,
                uint64_t random);
+
+// L10: may this core, kept before the actions of its last step, go on in another process, as after a pause? A
+// master with a valid lease or sole ownership, of this configuration, that the ballot on the disk does not
+// contradict. It is then copied, and its first event is EVENT_RESUME. Else the node starts as ever (L9).
+bool core_resumable(const struct core *kept, const struct core_config *, const struct ballot *disk,
+                    struct instant now);
 
 // Handles one event; writes what is to be done to *actions, in the order: releases, PERSIST, SEND, claims,
 // TELL. A failed PERSIST is answered with EVENT_DISK_FAILED; TELL is performed all the same. Never fails.

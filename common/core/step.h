@@ -70,6 +70,9 @@ void force_order(struct step *);
 void force_hear(struct step *, unsigned from); // is the sender forced?
 void force_timer(struct step *);               // is this node's own force over?
 
+// ---- resume.c: L10 ----
+void on_resume(struct step *);
+
 // ---- emit.c ----
 void emit(struct step *, struct actions *);
 void emit_failed(struct step *); // the list's PERSIST failed

@@ -64,6 +64,17 @@ void broker_hold_at_start(unsigned node) {
   b->duty = (struct broker_duty){.mode = BROKER_HOLD, .master = NOBODY};
 }
 
+/* The driver knows by what was kept whether this is the broker that led: of another's coming up the core hears, and
+   it is held as if the driver had been there. */
+void broker_resume(unsigned node) {
+  struct broker_model *b = &sim.broker[node];
+  if (b->life == sim.process[node].broker_life)
+    return;
+  b->dead = true;
+  if (b->alive)
+    schedule(sim.now + (int64_t)sim.config.lease_ms * MS, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
+}
+
 void broker_duty(unsigned node, const struct broker_duty *duty) {
   struct broker_model *b = &sim.broker[node];
   b->duty = *duty;

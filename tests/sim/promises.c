@@ -7,11 +7,13 @@ static uint8_t line_of[IDS_MAX]; // where FATE_MEANWHILE
 
 // ---- F1: what rests on the operator's word ----
 
-/* From the order until both nodes are under one master again, which the ballots of the forced nodes say. */
+/* From the order until both nodes are under one master again, which the ballots of the forced nodes say; of one whose
+   agent died before its disk took it, what that one kept (L10). */
 static bool still_forced(unsigned node) {
   const struct process *p = &sim.process[node];
-  const struct ballot *ballot = p->up ? &p->core.voter.ballot : disk_ballot(node);
-  return ballot->forced[node] != 0 || (p->up && p->core.forced);
+  bool lives = p->up || p->kept;
+  const struct ballot *ballot = lives ? &p->core.voter.ballot : disk_ballot(node);
+  return ballot->forced[node] != 0 || (lives && p->core.forced);
 }
 
 /* "The other node is down": what the forced one does not hold is given up by that. */

@@ -111,6 +111,7 @@ static struct event any_event(void) {
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -181,6 +182,7 @@ static void same_event(const struct event *a, const struct event *b) {
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     return;
   }

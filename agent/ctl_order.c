@@ -87,3 +87,18 @@ int ctl_form(struct ctl *ctl, int argc, char **argv) {
   json_put_uint(request, "above", epoch);
   return ctl_order(ctl, request, SWITCHOVER_S * 1000);
 }
+
+int ctl_report(struct ctl *ctl, int argc, char **argv) {
+  const char *suspect = NULL, *reason = NULL;
+  const struct ctl_option options[] = {
+      {"--suspect", &suspect, NULL}, {"--reason", &reason, NULL}, {NULL, NULL, NULL}};
+  int code = ctl_options(ctl, argc, argv, options, NULL);
+  if (code != CTL_DONE)
+    return code;
+  if (!suspect || !reason || !*reason)
+    return ctl_usage(ctl, argv[0], "report needs --suspect with a node's name, and --reason");
+  struct json *request = ctl_request("report");
+  json_put_text(request, "suspect", suspect);
+  json_put_text(request, "reason", reason);
+  return ctl_order(ctl, request, STATUS_TIMEOUT_MS);
+}

@@ -46,7 +46,8 @@ static const char *none_text(const void *state) {
 
 static void none_gaps(const void *state, fence_gap_fn *tell, void *arg) {
   (void)state;
-  tell(arg, "anything: only the agent itself, and the addresses' lifetime, end a lease");
+  tell(arg, "kernel",
+       "not covered: a lease's end without the agent; the addresses' lifetime alone sees to that, late");
 }
 
 static void none_free(void *state, bool remove) {
@@ -69,7 +70,7 @@ static const struct fence_mechanism fence_none = {
 // ---- the choice ----
 
 // The best first: "auto" takes the first that this kernel has.
-static const struct fence_mechanism *const fence_table[] = {&fence_bpf, &fence_nft};
+static const struct fence_mechanism *const fence_table[] = {&fence_bpf, &fence_nft, &fence_netlink};
 #define FENCES (sizeof(fence_table) / sizeof(fence_table[0]))
 
 static bool is_wanted(const struct fence_mechanism *mechanism, const char *name) {
@@ -78,7 +79,7 @@ static bool is_wanted(const struct fence_mechanism *mechanism, const char *name)
 
 static int open_best(struct fence *fence, const struct fence_settings *settings, const char **error) {
   int rc = -EINVAL;
-  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"bpf\", \"nft\"";
+  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"bpf\", \"nft\", \"netlink\"";
   for (size_t i = 0; i < FENCES; i++) {
     if (!is_wanted(fence_table[i], settings->mechanism))
       continue;
@@ -176,7 +177,7 @@ const char *fence_state(const struct fence *fence) {
 void fence_gaps(const struct fence *fence, fence_gap_fn *tell, void *arg) {
   fence->mechanism->gaps(fence->state, tell, arg);
   if (fence->better[0])
-    tell(arg, fence->better);
+    tell(arg, "", fence->better);
 }
 
 void fence_survey(fence_survey_fn *tell, void *arg) {

@@ -47,12 +47,13 @@ int fence_close(struct fence *);
 // What fence_arm would find, without a change of state: 0, or -ENOENT and so on, mended as there.
 int fence_check(struct fence *);
 
-const char *fence_mechanism(const struct fence *); // "bpf", "nft", "none"
+const char *fence_mechanism(const struct fence *); // "bpf", "nft", "netlink", "none"
 bool fence_enforced(const struct fence *);         // false: nothing in the kernel enforces the lease
 const char *fence_state(const struct fence *);     // "armed", "closed", "open" (sole), "none"
 
-// Tells, a sentence each, what the mechanism does not cover, and why a better one is not in use.
-typedef void fence_gap_fn(void *arg, const char *sentence);
+// Tells what the mechanism does not cover, each with a word for programs and a sentence for people, and, with
+// the word "", why a better one is not in use.
+typedef void fence_gap_fn(void *arg, const char *word, const char *sentence);
 void fence_gaps(const struct fence *, fence_gap_fn *, void *arg);
 
 // For who asks what could be had on this machine: each mechanism, the best first, and why not ("": it works

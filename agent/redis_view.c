@@ -97,6 +97,7 @@ void redis_view_update(struct redis *r) {
   if (r->known && r->info.master && same_history(r))
     view->peer = (struct position){r->epoch, at_least_1(r->other.offset)};
   snprintf(view->state, sizeof(view->state), "%s", state_of(r));
+  snprintf(r->view.incarnation, sizeof(r->view.incarnation), "%s", r->run_id);
   set_trouble(r);
 }
 

@@ -455,7 +455,11 @@ static void wrong_words_are_2(void **state) {
                                       "check a b",
                                       "switchover --dry-run=1",
                                       "switchover --to ../x",
-                                      "watch",
+                                      "watch --every often",
+                                      "report --suspect a",
+                                      "events --since yesterday",
+                                      "events --last 0",
+                                      "history x",
                                       "check --disk-sync x f"};
   (void)state;
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

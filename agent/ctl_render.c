@@ -163,8 +163,8 @@ static void print_fence(FILE *f, const struct json *fence) {
   if (!fence)
     return;
   const char *by = json_get_text(fence, "mechanism", "");
-  line(f, "fence", "kernel %s%s%s, watchdog %s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
-       json_get_text(fence, "watchdog", "?"));
+  line(f, "fence", "kernel %s%s%s, watchdog %s, device %s", json_get_text(fence, "kernel", "?"),
+       *by ? " by " : "", by, json_get_text(fence, "watchdog", "?"), json_get_text(fence, "device", "none"));
   print_notes(f, fence);
 }
 

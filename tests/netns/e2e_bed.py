@@ -151,7 +151,8 @@ def test_wire_loses_delays_and_reorders(directory):
         slow = arrivals(bed)
         expect("all in order", [number for number, _ in slow] == list(range(200)))
         expect(f"each {DELAY_MS} ms later", min(ms for _, ms in slow) >= DELAY_MS)
-        expect("the way back is as it was", tcp_refused(bed.b.space, bed.a.address) < 2 * DELAY_MS / 1000)
+        back = min(tcp_refused(bed.b.space, bed.a.address) for _ in range(20))
+        expect(f"the way back is as it was: {back} s for both", DELAY_MS <= back * 1000 < 2 * DELAY_MS)
         faults.active = ["a-b reorder"]
         faults.load_wire()
         mixed = [number for number, _ in arrivals(bed)]

@@ -100,6 +100,14 @@ static struct json *broker(const struct agent *a) {
   return broker;
 }
 
+/* Connections on the virtual IPs: here, and at the other node as it tells. */
+static struct json *clients(const struct agent *a) {
+  struct json *clients = json_new_object();
+  json_put_uint(clients, "here", a->clients != NULL ? clients_count(a->clients) : 0);
+  json_put_uint(clients, "other", a->clients != NULL ? clients_of_other(a->clients) : 0);
+  return clients;
+}
+
 static struct json *addresses(const struct agent *a) {
   struct json *list = json_new_array();
   for (size_t i = 0; i < a->conf.vip_count; i++) {
@@ -290,6 +298,7 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
+  json_put(status, "clients", clients(a));
   json_put(status, "fence", fence(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)

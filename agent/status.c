@@ -242,6 +242,9 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->http_trouble);
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
+  if (fence_agent_trouble(a->fence_agent)[0] != 0)
+    warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
+         fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
   warn_of_broker(a, list);
@@ -266,6 +269,13 @@ static struct json *fence(const struct agent *a) {
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
   json_put_text(fence, "watchdog", "none");
+  if (fence_agent_there(a->fence_agent)) {
+    const char *trouble = fence_agent_trouble(a->fence_agent);
+    bool known = fence_agent_known(a->fence_agent);
+    json_put_text(fence, "device", !known ? "unchecked" : trouble[0] == 0 ? "usable" : "unusable");
+  } else {
+    json_put_text(fence, "device", "none");
+  }
   fence_gaps(a->fence, add_gap, &gaps);
   json_put(fence, "uncovered", gaps.words);
   json_put(fence, "notes", gaps.notes);

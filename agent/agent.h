@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "agent/broker.h"
+#include "agent/clients.h"
 #include "agent/fence.h"
 #include "agent/health.h"
 #include "agent/hooks.h"
@@ -47,6 +48,7 @@ struct agent {
   struct health *health;
   struct control *control;
   struct http *http; // NULL: nothing is told over HTTP
+  struct clients *clients; // NULL: this kernel does not tell of them, or there is no virtual IP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks;    // what people are told of orders

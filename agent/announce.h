@@ -48,6 +48,14 @@ size_t announce_arp(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNC
 size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
                    const uint8_t ip[16]);
 
+// Questions: who has this address? By nobody in particular, so that nobody learns anything from them.
+size_t announce_probe(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
+                      const uint8_t ip[4]);
+size_t announce_ns(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE], const uint8_t ip[16]);
+
+// The interface's index and MAC, by any socket; false: it is gone, or no Ethernet.
+bool announce_link(int fd, const char *interface, int *index, uint8_t mac[ANNOUNCE_MAC_SIZE]);
+
 // When number `round` (from 0) is due, in µs after announce_start.
 int64_t announce_due_us(uint64_t round);
 

@@ -21,6 +21,8 @@ static const struct ctl_command commands[] = {
      "epochs: who led, from when to when, where it began, why it ended"},
     {"check", ctl_check, "FILE [--round-trip MS] [--disk-sync MS]",
      "check a configuration and print its timing budget"},
+    {"doctor", ctl_doctor, "[--name VOTER] [--only EXAMINATION]",
+     "examine this machine for the cluster; each finding with what mends it"},
     {"keygen", ctl_keygen, "[--cluster C] [--name N] [--directory D]",
      "make a key pair, print the public key"},
     {"pubkey", ctl_pubkey, "[--cluster C] [--name N] [--directory D]", "print the public key again"},

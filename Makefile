@@ -17,12 +17,19 @@ FLAGS_debug := -O0 -g3 -fPIE
 FLAGS_asan := -O1 -g3 -fPIE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -g3 -fPIE -fsanitize=thread
 FLAGS_cover := -O0 -g3 -fPIE --coverage
+# clang's: assertions of what a fuzz target finds are told with a stack, and everything counts edges for libFuzzer
+FLAGS_fuzz := -O1 -g -fPIE -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 VARIANT_FLAGS := $(FLAGS_$(VARIANT))
-$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan or cover))
+$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan, cover or fuzz))
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -DTANIST_VERSION='"$(VERSION)"' -I. $(CPPFLAGS)
 CFLAGS_ALL := -std=c11 $(WARN) $(VARIANT_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(VARIANT_FLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# A core that one process kept is taken up by another only if both lay it out alike (L10).
+CORE_LAYOUT := 0x$(shell cat common/core/types.h common/core/limits.h common/core/voter.h common/core/core.h | cksum | xargs printf '%08x%.0s%.0s')
+$(B)/common/base/reign.o: CPPFLAGS_ALL += -DCORE_LAYOUT=$(CORE_LAYOUT)U
+$(B)/common/base/reign.o: Makefile common/core/types.h common/core/limits.h common/core/voter.h common/core/core.h
 
 # Third-party libraries, per part: the core gets none, not even their include paths.
 PKG_base := libevent_core libconfig libcrypto jansson
@@ -50,6 +57,10 @@ PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
+# Fuzz targets: with libFuzzer's main in VARIANT=fuzz, else with one that replays kept inputs.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PARTS := $(patsubst %,$(B)/tests/fuzz/%.o,$(if $(filter fuzz,$(VARIANT)),,replay) cluster daemon input slot)
+FUZZ_MAIN_fuzz := -fsanitize=fuzzer
 TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
@@ -62,7 +73,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-failover check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -99,6 +110,8 @@ $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
@@ -159,6 +172,17 @@ netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
 	python3 -B tests/netns/fence_test.py --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
+	@python3 -B tests/netns/fence_bench.py --runs $(or $(RUNS),100)
+fuzzers: $(FUZZERS)
+fuzz-replay: $(FUZZERS) ## play the kept inputs of all fuzz targets (VARIANT=asan: with the sanitizers)
+	@tests/fuzz/run replay $(B)
+fuzz: ## fuzz with clang and libFuzzer, each target SECONDS=60 long (TARGET=wire: that one alone)
+	@tests/fuzz/run check-clang
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz CC=clang fuzzers
+	@tests/fuzz/run fuzz build/fuzz $(or $(SECONDS),60) $(TARGET)
+fuzz-keep: ## take what `make fuzz` has found new into the kept inputs, as few as reach the same
+	@tests/fuzz/run keep build/fuzz $(TARGET)
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

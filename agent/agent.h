@@ -10,7 +10,9 @@
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/resume.h"
 #include "agent/state_page.h"
+#include "agent/suspicion.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
@@ -38,6 +40,7 @@ struct agent {
   struct net *net;
   struct crypto *crypto;
   struct runner *runner;
+  struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct vip *vip;
   struct broker *broker;
@@ -53,16 +56,20 @@ struct agent {
   struct hooks *hooks;
   struct loop_timer *hooks_timer; // the next event's turn; NULL: none are told
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
-  struct loop_signal *term, *interrupt, *hangup;
+  struct loop_signal *term, *interrupt, *leave, *hangup;
   const char *file;  // the configuration's
   char *first_texts; // of the one it was started with, after a reload; NULL
   // argv of the exec checks, twice: a reload opens new ones while the old still run
   const char *exec_command[2][CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1];
   unsigned exec_turn; // the half in use
-  bool stopping;
+  bool started, stopping;
+  bool leaving;          // SIGUSR1: all stays as it is
+  bool unseen, unjudged; // resumed, and the broker, its checks, have not spoken yet
+  bool given;            // the broker has a duty
   struct instant renew_at; // when the addresses' lifetime is due again
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
+  struct suspicion suspicion[NODES];
   // What the operator must know, "" while all is well
   char address_trouble[320], http_trouble[256], fence_trouble[160], reload_trouble[1024];
 };

@@ -69,7 +69,7 @@ static const struct fence_mechanism fence_none = {
 // ---- the choice ----
 
 // The best first: "auto" takes the first that this kernel has.
-static const struct fence_mechanism *const fence_table[] = {&fence_bpf, &fence_nft};
+static const struct fence_mechanism *const fence_table[] = {&fence_bpf, &fence_nft, &fence_netlink};
 #define FENCES (sizeof(fence_table) / sizeof(fence_table[0]))
 
 static bool is_wanted(const struct fence_mechanism *mechanism, const char *name) {
@@ -78,7 +78,7 @@ static bool is_wanted(const struct fence_mechanism *mechanism, const char *name)
 
 static int open_best(struct fence *fence, const struct fence_settings *settings, const char **error) {
   int rc = -EINVAL;
-  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"bpf\", \"nft\"";
+  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"bpf\", \"nft\", \"netlink\"";
   for (size_t i = 0; i < FENCES; i++) {
     if (!is_wanted(fence_table[i], settings->mechanism))
       continue;

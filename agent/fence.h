@@ -47,7 +47,7 @@ int fence_close(struct fence *);
 // What fence_arm would find, without a change of state: 0, or -ENOENT and so on, mended as there.
 int fence_check(struct fence *);
 
-const char *fence_mechanism(const struct fence *); // "bpf", "nft", "none"
+const char *fence_mechanism(const struct fence *); // "bpf", "nft", "netlink", "none"
 bool fence_enforced(const struct fence *);         // false: nothing in the kernel enforces the lease
 const char *fence_state(const struct fence *);     // "armed", "closed", "open" (sole), "none"
 

@@ -20,6 +20,6 @@ struct fence_mechanism {
   void (*sweep)(const struct fence_settings *);
 };
 
-extern const struct fence_mechanism fence_bpf, fence_nft;
+extern const struct fence_mechanism fence_bpf, fence_nft, fence_netlink;
 
 #endif

@@ -268,7 +268,7 @@ int hooks_open(struct hooks **out, struct agent *a) {
   if (h == NULL)
     return -ENOMEM;
   h->agent = a;
-  h->mode = BROKER_HOLD;
+  h->mode = resume_wanted(a) ? runner_core(a->runner)->released.broker.mode : BROKER_HOLD;
   if (a->conf.hooks.event.count == 0)
     return 0;
   h->ring = calloc(HOOKS_WAITING_MAX, sizeof *h->ring);

@@ -123,10 +123,15 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
 
 void agent_apply(struct agent *a, const struct broker_duty *duty) {
   state_page_duty(a->state_page, duty);
-  if (!duty->evict) {
-    broker_apply(a->broker, duty);
-    return;
+  if (!duty->evict || !a->given) {
+    struct broker_duty given = *duty;
+    if (duty->evict) /* L10: the driver knows nothing of it yet; the clients' end alone answers for the duty */
+      given.serial = 0, given.evict = false;
+    broker_apply(a->broker, &given);
+    a->given = true;
   }
+  if (!duty->evict)
+    return;
   a->evict_serial = duty->serial; /* paused it is already: the clients alone go */
   broker_kill_clients(a->broker);
 }

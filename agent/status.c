@@ -58,6 +58,18 @@ static struct json *check(const struct agent *a, size_t i) {
   return check;
 }
 
+/* Said before anything is lost, not after. */
+static void put_loss(const struct agent *a, struct json *broker, bool pair) {
+  char note[160];
+  uint64_t most = a->conf.broker.max_lag_bytes;
+  json_put_uint(broker, "may_lose", pair ? most : 0);
+  snprintf(note, sizeof note,
+           pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
+                : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
+           (unsigned long long)most);
+  json_put_text(broker, "note", note);
+}
+
 static struct json *broker(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   const struct broker_view *view = broker_view(a->broker);
@@ -79,7 +91,9 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
-  if (a->conf.broker.driver == DRIVER_REDIS)
+  if (a->conf.broker.replication == REPLICATION_ASYNC)
+    put_loss(a, broker, core->voter.ballot.sync.mode == RECORD_PAIR);
+  if (a->conf.broker.driver == DRIVER_REDIS && a->conf.broker.replication == REPLICATION_SYNC)
     json_put_text(
         broker, "note",
         "Redis acknowledges asynchronously: only writes confirmed by WAIT 1 are promised to survive");
@@ -222,6 +236,7 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
+  suspicion_warn(a, list);
   warn_of_broker(a, list);
   warn_of_voters(a, list);
   return list;

@@ -65,6 +65,7 @@ enum cluster_driver {
 };
 enum cluster_check_kind { CHECK_BROKER, CHECK_TCP, CHECK_EXEC };
 enum cluster_kernel { KERNEL_REQUIRE, KERNEL_PREFER, KERNEL_OFF };
+#define FENCE_NETLINK_LEASE_MS_MIN 500u // a fourth of the lease is what a renewal may wait for others' rules
 enum cluster_mechanism { MECHANISM_AUTO, MECHANISM_BPF, MECHANISM_NFT, MECHANISM_NETLINK };
 enum cluster_failback { FAILBACK_MANUAL, FAILBACK_AUTO };
 

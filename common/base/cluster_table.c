@@ -172,14 +172,14 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
-    {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none", .later = "async",
+    {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
      .fallback = "", .otherwise = "\"none\" with driver \"none\", else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
      .help = "How the brokers replicate: sync, nothing acknowledged is lost; async, up to max_lag_bytes; "
              "shared, one storage; none, no state."},
-    {.path = "broker.max_lag_bytes", .type = CONF_U64, .min = 0, .max = 1e15, .later = "*", .fallback = "0",
+    {.path = "broker.max_lag_bytes", .type = CONF_U64, .min = 0, .max = 1e15, .fallback = "0",
      AT(broker.max_lag_bytes),
-     .help = "With async: how far behind may still be promoted, bytes."},
+     .help = "With async: how far behind may still be promoted, and so the most that a failover loses; in bytes, or in whatever a broker on libtanist counts its positions."},
     {.path = "broker.degrade_ms", .reload = true, DURATION(1, HOUR_MS), .fallback = "500", AT(broker.degrade_ms),
      .help = "So long may the secondary stand still before the master asks to go on alone, ms."},
     {.path = "broker.join_hold_ms", .reload = true, DURATION(0, HOUR_MS), .fallback = "2000", AT(broker.join_hold_ms),
@@ -228,9 +228,10 @@ static const struct conf_key keys[] = {
      AT(fence.kernel),
      .help = "The kernel stops virtual_ip and ports when the lease runs out, whatever becomes of the "
              "agent. require: lead only with it; prefer: warn without; off: do without."},
-    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .later = "netlink",
-     .fallback = "auto", AT(fence.mechanism),
-     .help = "By what means; auto: the best that works here."},
+    {.path = "fence.mechanism", .type = CONF_WORD, .words = "auto|bpf|nft|netlink", .fallback = "auto", AT(fence.mechanism),
+     .help = "By what means. auto: the best that works here; bpf: programs at the network interfaces, exact, for "
+             "the machine's own root; nft: nf_tables, in containers too; netlink: the same where no datagram gets "
+             "to its rules, with a lease of 500 ms or more."},
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",
      .otherwise = "the port of broker.address", .example = "[ 6379 ]", AT(fence.ports),
      .help = "TCP ports fenced on every address of the node, except from itself and from the other node."},

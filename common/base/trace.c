@@ -84,6 +84,8 @@ static const struct field start_fields[] = {
     {"witness_grace", FIELD_U32, AT(config.witness_grace_ms), 0},
     {"degrade", FIELD_U32, AT(config.degrade_ms), 0},
     {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
+    {"max_lag", FIELD_U64, AT(config.max_lag), 0},
+    {"withholds", FIELD_BOOL, AT(config.withholds), 0},
     {"version", FIELD_U32, AT(config.version), 0},
     {"config", FIELD_HEX32, AT(config.config), 0},
     {"random", FIELD_HEX64, AT(random), 0},
@@ -184,6 +186,7 @@ size_t trace_event(char *line, size_t size, struct instant base, const struct ev
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -423,6 +426,7 @@ bool trace_parse_event(const char *line, struct instant base, struct event *even
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }

@@ -239,6 +239,9 @@ static void handle(struct step *s, const struct event *event) {
   case EVENT_DISK_FAILED:
     emit_failed(s);
     return;
+  case EVENT_RESUME:
+    on_resume(s);
+    return;
   case EVENT_TIMER:
   case EVENT_COUNT:
     return;

@@ -127,7 +127,8 @@ struct beat {
   X(DISK_FAILED, "disk-failed") /* the PERSIST of the last list failed: nothing behind it was performed */   \
   X(HELLO, "hello")             /* a voter that has just started needs a beat to learn our session from */   \
   X(CONFIG, "config")           /* settings that may change while it runs */                                 \
-  X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */
+  X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */                       \
+  X(RESUME, "resume")           /* L10: another process takes up this core, which core_resumable allowed */
 
 #define ENUM_EVENT(name, text) EVENT_##name,
 enum event_type { EVENTS(ENUM_EVENT) EVENT_COUNT };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""claim.py INTERFACE ADDRESS: tells the neighbours that this machine has the address now (gratuitous ARP, both forms)."""
+"""claim.py INTERFACE ADDRESS: tells the neighbours that this machine has the address now (gratuitous ARP)."""
 
 import socket
 import sys

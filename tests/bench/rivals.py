@@ -63,7 +63,7 @@ class Rival(Subject):
 
 
 class Keepalived(Rival):
-    """Two routers of one VRRP group, neither preferred; one loop watches the broker, another makes it lead or follow."""
+    """Two routers of one VRRP group, neither preferred; a loop watches the broker, another makes it lead or follow."""
 
     def __init__(self, directory, advert_s):
         super().__init__(directory)
@@ -90,7 +90,10 @@ while read -r kind name state priority; do
 done
 """)
         os.mkfifo(node.home / "notes")
-        (node.home / "keepalived.conf").write_text(f'''global_defs {{
+        (node.home / "keepalived.conf").write_text(self.configuration(node, other, priority), encoding="utf-8")
+
+    def configuration(self, node, other, priority):
+        return f'''global_defs {{
   router_id {node.name}
   vrrp_notify_fifo {node.home}/notes
 }}
@@ -118,7 +121,7 @@ vrrp_instance pair {{
     broker
   }}
 }}
-''', encoding="utf-8")
+'''
 
     def start(self):
         for node, priority in zip(self.cluster.nodes, (100, 90)):

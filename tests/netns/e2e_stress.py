@@ -15,11 +15,12 @@ from datagrams import Recorder
 from e2e_agent import LEASE_MS, epoch, undisturbed, watched
 from e2e_hostile import PAYLOAD, rejected
 from e2e_redis import back_in_pair, phase, protected, writing
-from testbed import BUILD, PORT, Cluster, Process, always, expect, short, until
+from testbed import BUILD, PORT, Cluster, Process, expect, short, until
 
 DAY_S = 86400
 FLOOD_A_MINUTE = 1000000
-MEMORY_KB = 1024     # what a flood may add to a daemon's memory
+# What a flood may add to a daemon's memory; the sanitizers keep what was freed.
+MEMORY_KB = 1024 if BUILD.name == "release" else 1 << 20
 CPU_SHARE = 0.6      # of one processor, for 16,667 hostile datagrams a second
 
 
@@ -243,11 +244,11 @@ def flood_of_datagrams(directory, seconds):
             undisturbed(cluster, master, number, seconds)
             sent = [json.loads(flood.popen.stdout.readline())["sent"] for flood in floods]
         print(f"{sent} hostile datagrams sent, {rejected(master) - before} told of by {master.name}")
-        expect(f"{sent} were sent", min(sent) > FLOOD_A_MINUTE // 60 * seconds * 0.8)
+        expect(f"{sent} were sent", min(sent) > FLOOD_A_MINUTE // 60 * (seconds - 1.5))
         expect("they are counted", rejected(master) > before)
         undisturbed(cluster, master, number, 1)
-        status = other.status()
-        expect("the other follows still", (status["role"], status["epoch"]) == ("secondary", number))
+        cluster.wait_secondary(other)
+        expect("it follows in the same epoch", epoch(other) == number)
 
 
 @short
@@ -282,8 +283,8 @@ def flood_of_requests(directory, seconds):
             while time.monotonic() < end:
                 sockets = besiege(master.socket) + besiege(cluster.w.socket)
                 select.select([], [], [], 0.05)
-                expect("the other sees the same master",
-                       (other.status()["role"], other.status()["epoch"]) == ("secondary", number))
+                status = other.status()
+                expect("no failover", status["role"] in ("secondary", "suspect") and status["epoch"] == number)
                 for client in sockets:
                     client.close()
                 rounds += 1

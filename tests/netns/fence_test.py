@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from fence_world import (NODE, SILENCE_S, TCP_PORT, VIP, VIP2, VIP6, Asker, Prob
                          expect_all, expect_soon, now_us)
 
 ON_THE_WAY = 5  # questions that have no answer yet when the asking ends; a gap has more
+INNER = "192.0.2.2"
 SHORT = ("rounds", "closed_at_open", "taken_over_without_a_gap", "flush_by_others")
 
 
@@ -59,9 +61,10 @@ def test_rounds(stack):
     rounds = Rounds(stack)
     lefts = [rounds.play() for _ in range(10)]
     for case in CASES:
-        left = sorted(one[case][0] for one in lefts)
+        left = sorted(one[case][0] for one in lefts if case in one)
+        assert len(left) > 5, f"{case}: no answers to judge by"
         print(f"  {TOLD[case]}: the last answer {left[0]} to {left[-1]} us before the deadline")
-        late = -min(one[case][1] for one in lefts)
+        late = -min(one[case][1] for one in lefts if case in one)
         assert late <= 0, f"{case}: what was asked {late} us after the deadline was answered"
         assert case == "cut" or left[len(left) // 2] < early_us(rounds.lease_ms), f"{case}: far too early: {left}"
 
@@ -79,35 +82,36 @@ def test_deadline_holds_for_the_dead(world):
     assert "tanist" in world.traces()
 
 
-def stop_while_renewing(world, probe, after_s):
+def stop_while_renewing(world, probe, lease_ms, after_s):
     """Stops at whatever instruction it is, goes on when the lease is over: (the last deadline given, what was seen)."""
-    deadlines, over = [probe.arm(90)], threading.Event()
-    asker = Asker(world)
+    asker, deadlines, over = Asker(world), [], threading.Event()
 
     def renew():
         with contextlib.suppress(ValueError, IndexError, OSError):
             while not over.is_set():
-                deadlines.append(probe.arm(90))
+                deadlines.append(probe.arm(lease_ms))
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
     time.sleep(after_s)
     probe.process.send_signal(signal.SIGSTOP)
     over.set()
-    time.sleep(0.15)
+    time.sleep(lease_ms / 1000 + 0.05)
     probe.process.send_signal(signal.SIGCONT)
     thread.join(5)
-    time.sleep(0.1)  # the deadline may have been read off the clock only now
+    time.sleep(lease_ms / 1000)  # the deadline may have been read off the clock only now
     seen = asker.stop()
     return max(deadlines), seen
 
 
 def test_stopped_within_a_renewal_never_late(world):
     """A renewal that is carried out late must not open a lease that has ended."""
-    probe = Probe(world, lease_ms=100)
-    for i in range(30):
-        until, seen = stop_while_renewing(world, probe, 0.03 + i * 0.0003)
-        assert seen["heard"] > 0, seen
+    lease_ms, times = (500, 10) if fence_world.MECHANISM == "netlink" else (100, 30)
+    probe, heard = Probe(world, lease_ms=lease_ms), 0
+    for i in range(times):
+        until, seen = stop_while_renewing(world, probe, lease_ms * 0.9, 0.03 + i * 0.0003)
+        heard += seen["heard"]
         assert seen["question_us"] <= until, f"{seen['question_us'] - until} us after every deadline"
+    assert heard > 100, heard
 
 
 def test_renewals_leave_no_gap(world):
@@ -211,19 +215,25 @@ def test_established_connections_stop_both_ways(world):
     connection.close()
 
 
-def test_forwarded(world):
-    """The address is not the node's own: it would be passed on, to a container say."""
+def container(world):
+    """A machine behind the node, which passes on what is for it."""
     inner = space.Space("inner")
     world.stack.callback(inner.remove)
     space.run("ip", "link", "add", "veth1", "netns", "node", "type", "veth", "peer", "name", "eth0", "netns", "inner")
-    for one, device, address in ((world.node, "veth1", "192.0.2.1"), (inner, "eth0", "192.0.2.2")):
+    for one, device, address in ((world.node, "veth1", "192.0.2.1"), (inner, "eth0", INNER)):
         one.ip("address", "add", address + "/24", "dev", device)
         one.ip("link", "set", device, "up")
     inner.ip("route", "add", "default", "via", "192.0.2.1")
-    world.node.ip("address", "del", VIP + "/24", "dev", "eth0")
-    world.node.ip("route", "add", VIP, "via", "192.0.2.2")
-    inner.ip("address", "add", VIP + "/32", "dev", "lo")
     world.node.run("sysctl", "-q", "net.ipv4.ip_forward=1")
+    return inner
+
+
+def test_forwarded(world):
+    """The address is not the node's own: it would be passed on, to a container say."""
+    inner = container(world)
+    world.node.ip("address", "del", VIP + "/24", "dev", "eth0")
+    world.node.ip("route", "add", VIP, "via", INNER)
+    inner.ip("address", "add", VIP + "/32", "dev", "lo")
     probe = Probe(world)
     asker = Asker(world)
     time.sleep(SILENCE_S)
@@ -235,9 +245,6 @@ def test_forwarded(world):
 
 def test_other_nodes_address_is_reached_from_here(world):
     """A client beside the secondary: the virtual IP is the other node's, and the fence here is closed."""
-    if not is_bpf():
-        print("  not with nf_tables: it drops whatever is to or from the address")
-        return
     world.node.ip("-6", "address", "add", "fd00::2/64", "dev", "eth0", "nodad")
     for vip in (VIP + "/24", VIP6 + "/64"):
         world.node.ip("address", "del", vip, "dev", "eth0")
@@ -249,17 +256,25 @@ def test_other_nodes_address_is_reached_from_here(world):
 
 
 def test_broker_behind_address_translation(world):
-    """A published port: the packet that comes in is not the one that the broker's machine gets."""
+    """A published port: the broker is in a container, and the packet it gets is not the one that came in."""
+    inner = container(world)
     world.node.run("nft", "add table ip publish; add chain ip publish in "
                    "{ type nat hook prerouting priority dstnat; }; add rule ip publish in "
-                   f"ip daddr {NODE} tcp dport {TCP_PORT} dnat to 127.0.0.1:{TCP_PORT}")
-    world.node.run("sysctl", "-q", "net.ipv4.conf.all.route_localnet=1")
+                   f"ip daddr {NODE} tcp dport {TCP_PORT} dnat to {INNER}:{TCP_PORT}")
     world.echoes[0].close()
+    with inner.entered():
+        world.echoes[0] = socket.create_server((INNER, TCP_PORT))
     expect_soon(lambda: world.connects(world.client, NODE), True, "before there is a fence")
+    connection = world.client.connect(NODE, TCP_PORT)
+    accepted = accept(world, connection)
     probe = Probe(world)
     expect_soon(lambda: world.connects(world.client, NODE), False, "while closed")
+    expect_soon(lambda: world.connects(world.node, INNER), True, "from the node itself")
+    stays_silent(accepted, connection)
     probe.do("arm never")
     expect_soon(lambda: world.connects(world.client, NODE), True, "while open")
+    accepted.close()
+    connection.close()
 
 
 def test_flush_by_others(world):

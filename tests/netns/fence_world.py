@@ -41,9 +41,10 @@ def refusal(mechanism):
 class Probe:
     """A fence_probe process on the node."""
 
-    def __init__(self, world, cluster="orders", vips=(VIP, VIP6), lease_ms=LEASE_MS, node=None, more=()):
+    def __init__(self, world, cluster="orders", vips=(VIP, VIP6), lease_ms=LEASE_MS, node=None, more=(),
+                 kernel="require"):
         words = [f"mechanism={MECHANISM}"] + [f"vip={vip}" for vip in vips] + [f"peer={PEER}", f"port={TCP_PORT}"]
-        self.process = (node or world.node).start([PROBE, cluster, str(lease_ms), "require", *words, *more],
+        self.process = (node or world.node).start([PROBE, cluster, str(lease_ms), kernel, *words, *more],
                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         world.stack.callback(self.kill)
         self.greeting = self.process.stdout.readline().strip()
@@ -60,7 +61,7 @@ class Probe:
 
     def arm(self, milliseconds):
         """Arms for so long from now; returns the deadline that the fence was given, in µs."""
-        answer = self.ask(f"arm {milliseconds}").split()
+        answer = self.ask(f"arm {int(milliseconds)}").split()
         assert int(answer[0]) == 0, f"arm {milliseconds}: {answer}"
         return int(answer[4])
 

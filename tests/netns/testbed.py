@@ -178,6 +178,7 @@ class Member:
         """The reference broker (tests/broker), which speaks to the agent through libtanist."""
         data = self.home / "broker"
         data.mkdir(exist_ok=True)
+        options = options + (("--async",) if self.cluster.max_lag else ())
         page = self.run_directory / f"{self.cluster.name}.{self.name}.state"
         self.broker = Process(f"broker of {self.name}", self.space,
                               [BUILD / "tests" / "broker" / "broker", page, data, f"0.0.0.0:{BROKER_PORT}", *options],
@@ -252,9 +253,10 @@ class Cluster:
     newest = None  # for the logs of a test that failed
 
     def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more="",
-                 broker=""):
+                 broker="", max_lag=0):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
         self.lease_ms, self.beat_ms, self.more, self.broker = lease_ms, beat_ms, more, broker
+        self.max_lag = max_lag
         if FENCE and "fence" not in more:
             self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
@@ -297,7 +299,8 @@ class Cluster:
             broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync"; {self.broker}
   peers = {{ a = "{self.a.address}:{REDIS_PORT}"; b = "{self.b.address}:{REDIS_PORT}"; }}; }};'''
         if self.driver == "library":
-            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = "sync";
+            replication = f'"async"; max_lag_bytes = {self.max_lag}' if self.max_lag else '"sync"'
+            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = {replication};
   peers = {{ a = "{self.a.address}:{BROKER_PORT}"; b = "{self.b.address}:{BROKER_PORT}"; }}; }};'''
         return f'''cluster = "{self.name}";
 nodes = (

@@ -135,6 +135,8 @@ static void do_cluster(struct world *w, const struct words *words) {
       for (config->replication = 0;
            config->replication < REPLICATION_COUNT - 1 && !is(value, replication_name(config->replication));)
         config->replication++;
+    else if (is(key, "max_lag"))
+      config->max_lag = strtoull(value, NULL, 10);
     else if (is(key, "strict"))
       config->strict = switch_of(w, value);
     else if (is(key, "lease"))
@@ -179,6 +181,10 @@ static void do_clock(struct world *w, const struct words *words) {
 static void do_start(struct world *w, const struct words *words) {
   for (size_t i = 1; i < words->count; i++)
     world_start(w, voter_of(w, word(words, i)));
+}
+static void do_resume(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    world_resume(w, voter_of(w, word(words, i)));
 }
 /* What most stories begin with, told in 01-forming.txt: all three started, a master with b as its secondary.
  */
@@ -393,7 +399,8 @@ static const struct {
     {"explain", do_explain}, {"fence-lost", do_fence}, {"forget", do_forget},   {"given", do_given},
     {"heal", do_heal},       {"hold", do_hold},        {"jumble", do_jumble},   {"kill", do_kill},
     {"lose", do_lose},       {"order", do_order},      {"queue", do_queue},     {"reload", do_reload},
-    {"replay", do_replay},   {"restore", do_restore},  {"run", do_run},         {"snapshot", do_snapshot},
+    {"replay", do_replay},   {"restore", do_restore},  {"resume", do_resume},
+    {"run", do_run},         {"snapshot", do_snapshot},
     {"start", do_start},     {"state", do_state},      {"stop", do_stop},       {"unhold", do_unhold},
     {"verbose", do_verbose}, {"wipe", do_wipe},        {"write", do_write},
 };

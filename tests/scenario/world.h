@@ -43,7 +43,7 @@ struct broker_model {
 struct machine {
   bool power, agent, stopped; // agent: it runs; stopped: SIGSTOP
   struct clock_model clock;
-  struct core core;
+  struct core core; // of an agent that was killed: as it was kept (L10)
   uint64_t session, knows[VOTERS]; // the peers' sessions, to seal for
   struct ballot disk, snapshot;
   bool disk_fails, disk_told; // told: the failure was shown
@@ -82,6 +82,7 @@ struct world {
 // ---- world.c: time, events, what they lead to ----
 void world_init(struct world *, FILE *out);
 void world_start(struct world *, unsigned voter);
+void world_resume(struct world *, unsigned voter); // an agent that finds what the killed one had kept (L10)
 void world_stop_agent(struct world *, unsigned voter); // killed: address, fence and broker stay as they are
 void world_crash(struct world *, unsigned voter);      // the machine is off
 void world_run(struct world *, int64_t until);

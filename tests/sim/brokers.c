@@ -38,8 +38,10 @@ static void acknowledge(unsigned node) {
   if (!broker_serves(node))
     return;
   size_t to = b->length;
-  if (b->sync && sim.config.replication == REPLICATION_SYNC)
-    to = b->confirmed < to ? b->confirmed : to;
+  if (b->sync) {
+    size_t bound = b->confirmed + (size_t)sim.config.max_lag; /* 0 but with ASYNC */
+    to = bound < to ? bound : to;
+  }
   for (size_t i = b->acked_to; i < to; i++)
     note_acked(node, b->log[i].id);
   if (to > b->acked_to) {
@@ -60,6 +62,17 @@ void broker_hold_at_start(unsigned node) {
   leave_lead(b);
   b->mode = BROKER_HOLD;
   b->duty = (struct broker_duty){.mode = BROKER_HOLD, .master = NOBODY};
+}
+
+/* The driver knows by what was kept whether this is the broker that led: of another's coming up the core hears, and
+   it is held as if the driver had been there. */
+void broker_resume(unsigned node) {
+  struct broker_model *b = &sim.broker[node];
+  if (b->life == sim.process[node].broker_life)
+    return;
+  b->dead = true;
+  if (b->alive)
+    schedule(sim.now + (int64_t)sim.config.lease_ms * MS, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
 }
 
 void broker_duty(unsigned node, const struct broker_duty *duty) {

@@ -200,6 +200,10 @@ static void configure(void) {
   sim.config =
       (struct core_config){.preferred = (uint8_t)below(NODES), .strict = chance(8), .lease_ms = 1000};
   sim.config.replication = chance(6) ? (uint8_t)below(REPLICATION_COUNT) : REPLICATION_SYNC;
+  if (sim.config.replication == REPLICATION_ASYNC) {
+    sim.config.max_lag = below(8) + 1;
+    sim.config.withholds = true;
+  }
   sim.config.beat_ms = (uint32_t)between(100, 320);
   sim.config.drift_ppm = chance(4) ? DRIFT_PPM_MAX / 10 * 3 : 10000;
   sim.config.witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000);
@@ -254,7 +258,7 @@ static void show(uint64_t seed) {
 }
 
 struct sums {
-  uint64_t passed, failed, events, elections, acks, faults, forces, forms, wipes, torn, stops;
+  uint64_t passed, failed, events, elections, acks, faults, forces, forms, wipes, torn, stops, resumptions;
   int64_t virtual, heal_max, pair_max, failover_max;
 };
 
@@ -265,7 +269,7 @@ static int64_t longer(int64_t a, int64_t b) {
 static void add_run(struct sums *sums) {
   sums->events += sim.events, sums->elections += sim.elections, sums->acks += sim.acks;
   sums->faults += sim.faults, sums->forces += sim.forces, sums->forms += sim.forms, sums->wipes += sim.wipes;
-  sums->torn += sim.torn, sums->stops += sim.stops, sums->virtual += sim.now;
+  sums->torn += sim.torn, sums->stops += sim.stops, sums->resumptions += sim.resumptions, sums->virtual += sim.now;
   sums->heal_max = longer(sums->heal_max, sim.heal_max);
   sums->pair_max = longer(sums->pair_max, sim.pair_max);
   sums->failover_max = longer(sums->failover_max, sim.failover_max);
@@ -276,9 +280,9 @@ static void print_sums(const struct sums *sums, double spent) {
   double hours = (double)sums->virtual / 3600e6;
   printf("%lu events, %lu faults, %lu reigns, %lu acknowledged, %lu forced, %lu formed by order, %lu "
          "memories lost, "
-         "%lu writes torn, %lu clean stops\n",
+         "%lu writes torn, %lu clean stops, %lu reigns taken up again\n",
          sums->events, sums->faults, sums->elections, sums->acks, sums->forces, sums->forms, sums->wipes,
-         sums->torn, sums->stops);
+         sums->torn, sums->stops, sums->resumptions);
   printf(
       "%.2f cluster-hours, %.0f a minute; healed after at most %ld ms, paired %ld ms, failed over %ld ms\n",
       hours, hours / spent * 60, sums->heal_max / MS, sums->pair_max / MS, sums->failover_max / MS);

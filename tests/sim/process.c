@@ -32,10 +32,8 @@ bool fence_open(unsigned who) {
   return instant_before(local_now(who), sim.process[who].fence);
 }
 
-void process_start(unsigned who) {
-  struct process *p = &sim.process[who];
-  struct ballot ballot;
-  disk_read(who, &ballot);
+/* Also what every start does with what its predecessor left half done. */
+static void begin_life(struct process *p) {
   p->up = true;
   p->life++;
   p->session = ++sim.sessions;
@@ -44,13 +42,37 @@ void process_start(unsigned who) {
   p->box_head = p->box_count = 0;
   p->persisting = p->disk_failed = false;
   p->stalled_until = 0;
-  p->elected = 0;
   p->run_at = -1;
+}
+
+/* L10: address, fence and broker stay as they are. */
+static bool resume(unsigned who, const struct core_config *config, const struct ballot *disk) {
+  struct process *p = &sim.process[who];
+  bool kept = p->kept;
+  p->kept = false;
+  if (!kept || !core_resumable(&p->core, config, disk, local_now(who)))
+    return false;
+  begin_life(p);
+  sim.resumptions++;
+  broker_resume(who);
+  trace("%s resumes its reign %lu", voter_name(who), p->core.reign);
+  process_post(who, &(struct event){.type = EVENT_RESUME});
+  return true;
+}
+
+void process_start(unsigned who) {
+  struct process *p = &sim.process[who];
+  struct core_config config = sim.config;
+  struct ballot ballot;
+  config.self = (uint8_t)who;
+  disk_read(who, &ballot);
+  if (resume(who, &config, &ballot))
+    return;
+  begin_life(p);
+  p->elected = 0;
   p->fence = INSTANT_PAST; /* L9 */
   if (who < NODES)
     broker_hold_at_start(who);
-  struct core_config config = sim.config;
-  config.self = (uint8_t)who;
   core_init(&p->core, &config, &ballot, local_now(who), draw());
   trace("%s starts, epoch %lu, record %lu.%u%s", voter_name(who), ballot.epoch, ballot.sync.epoch,
         ballot.sync.version, ballot.blank ? ", blank" : "");
@@ -64,8 +86,11 @@ void process_crash(unsigned who, bool machine) {
   trace("%s crashes%s", voter_name(who), machine ? ", the whole machine" : "");
   if (p->persisting)
     disk_cut(who, &p->list.at[p->at].ballot);
+  if (!machine && who < NODES && chance(2))
+    broker_reach(who, sim.broker[who].duty.serial); /* it was told, and nobody is left to hear of it */
   p->up = false;
   p->life++;
+  p->kept = !machine && !chance(8);
   if (!machine)
     return;
   p->fence = INSTANT_PAST;
@@ -126,6 +151,8 @@ static void handle(unsigned who, struct event event) {
   for (size_t i = 0; i < p->list.count; i++)
     if (p->list.at[i].type == ACTION_TELL)
       note_fact(who, &p->list.at[i].fact);
+  if (event.type == EVENT_BROKER && event.broker.dead)
+    p->broker_life = sim.broker[who].life;
   unsigned number = core_check(&p->core);
   if (number != 0)
     broken(core_invariant(number), "core_check of %s", voter_name(who));
@@ -158,7 +185,8 @@ static bool perform(unsigned who, const struct action *action) {
     p->fence = INSTANT_PAST;
     break;
   case ACTION_FENCE_ARM:
-    check_shown(who);
+    if (instant_before(p->fence, action->until)) /* else it takes something away */
+      check_shown(who);
     p->fence = action->until;
     break;
   case ACTION_PERSIST:

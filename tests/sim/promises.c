@@ -7,11 +7,13 @@ static uint8_t line_of[IDS_MAX]; // where FATE_MEANWHILE
 
 // ---- F1: what rests on the operator's word ----
 
-/* From the order until both nodes are under one master again, which the ballots of the forced nodes say. */
+/* From the order until both nodes are under one master again, which the ballots of the forced nodes say; of one whose
+   agent died before its disk took it, what that one kept (L10). */
 static bool still_forced(unsigned node) {
   const struct process *p = &sim.process[node];
-  const struct ballot *ballot = p->up ? &p->core.voter.ballot : disk_ballot(node);
-  return ballot->forced[node] != 0 || (p->up && p->core.forced);
+  bool lives = p->up || p->kept;
+  const struct ballot *ballot = lives ? &p->core.voter.ballot : disk_ballot(node);
+  return ballot->forced[node] != 0 || (lives && p->core.forced);
 }
 
 /* "The other node is down": what the forced one does not hold is given up by that. */
@@ -124,6 +126,23 @@ void check_data(unsigned node) {
            sim.acked_count);
 }
 
+/* ASYNC: a failover loses what the elected node does not hold, the last max_lag at most. Nobody expects it from
+   here on. */
+static void check_bound(unsigned node) {
+  const struct broker_model *b = &sim.broker[node];
+  uint64_t lost = sim.acked_count - acked_in(node);
+  if (lost > sim.config.max_lag)
+    broken("P3: no more than max_lag lost", "%s leads without %lu", voter_name(node), lost);
+  if (lost == 0)
+    return;
+  for (size_t i = 0; i < b->length; i++)
+    if (sim.fate[b->log[i].id] != 0)
+      sim.fate[b->log[i].id] |= FATE_KEPT;
+  for (uint64_t id = 1; id <= sim.ids; id++)
+    sim.fate[id] = (sim.fate[id] & FATE_KEPT) != 0 ? FATE_ACKED : 0;
+  sim.acked_count -= lost;
+}
+
 void check_prefix(unsigned secondary, unsigned master) {
   const struct broker_model *s = &sim.broker[secondary], *m = &sim.broker[master];
   for (size_t i = 0; i < s->length; i++)
@@ -139,6 +158,8 @@ void check_elected(unsigned node, uint64_t reign) {
   sim.process[node].elected_after = sim.reign_max;
   if (!sim.forced && sim.config.replication == REPLICATION_SYNC)
     check_data(node);
+  if (!sim.forced && sim.config.replication == REPLICATION_ASYNC)
+    check_bound(node);
 }
 
 static bool led_before(uint64_t reign) {

@@ -85,8 +85,9 @@ static void demand_service(void) {
   sim.heal_max = sim.now - healed > sim.heal_max ? sim.now - healed : sim.heal_max;
 }
 
+/* A secondary that came and went has to keep up for eight holds (sync.c). */
 static void demand_pair(const char *promise) {
-  demand(promise, all_well, 20 * SECOND, &sim.pair_max);
+  demand(promise, all_well, 20 * SECOND + 8 * (int64_t)sim.config.join_hold_ms * MS, &sim.pair_max);
 }
 
 // ---- what is done in peace ----

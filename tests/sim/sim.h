@@ -93,6 +93,8 @@ struct process {
   uint64_t elected_after; // the highest one shown when that was decided
   uint64_t reigned;       // the highest one that it showed
   bool wiped;             // since it was last formed
+  bool kept;              // L10: the core of an agent that died is whole, and of this boot
+  uint64_t broker_life;   // of whose death the core has heard
 };
 
 struct entry {
@@ -130,6 +132,7 @@ enum fate {
   FATE_ACKED = 1 << 0,
   FATE_EXCUSED = 1 << 1,   // F1: a forced node did not hold it when the operator gave his word
   FATE_MEANWHILE = 1 << 2, // F1: acknowledged before the force was over, in the line `line` says
+  FATE_KEPT = 1 << 3, // ASYNC, while it is counted what an elected node holds
 };
 
 struct sim {
@@ -155,7 +158,7 @@ struct sim {
   uint64_t reign_max;
   uint8_t reign_owner;
   uint64_t led[REIGNS_MAX]; // all epochs that somebody led in
-  uint64_t elections, acks, faults, forces, forms, wipes, torn, stops;
+  uint64_t elections, acks, faults, forces, forms, wipes, torn, stops, resumptions;
   uint64_t digest;
   int64_t heal_max, failover_max, pair_max;
   const char *broken; // the promise, NULL: none
@@ -217,6 +220,7 @@ void broker_die(unsigned node);
 void broker_restart(unsigned node);
 void broker_unhold(unsigned node);
 void broker_hold_at_start(unsigned node);
+void broker_resume(unsigned node); // L10: its driver begins anew
 bool broker_serves(unsigned node); // it could acknowledge now
 void broker_empty(unsigned node);  // another machine in its place
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives one kernel fence by hand: commands on stdin, an answer on stdout for each.
-//   arm MS (from now; "never")   close   check   state   gaps   bench N   remove   leave
+//   arm MS (from now; "never")   close   check   state   gaps   remove   leave
+//   bench N (what renewing and closing costs)   packets FROM TO N (what a packet costs, in ns)
 // An answer is the result, the state, when the command began and ended, and the deadline if it armed one, in
 // µs. usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [until=MS] [vip=ADDRESS] [peer=ADDRESS]
 // [port=PORT] ...
@@ -12,9 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/fence.h"
 #include "common/base/clock.h"
+
+#define BATCH 200 // packets: short enough that some batch is not interrupted
 
 static struct fence_settings settings = {.mechanism = "auto"};
 static struct fence *fence;
@@ -81,6 +85,28 @@ static void bench(size_t n) {
   free(off);
 }
 
+// UDP datagrams from one address to another: the best of many batches, each an average.
+static void packets(const char *line) {
+  struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET, .sin_port = htons(9)};
+  char text[2][INET_ADDRSTRLEN];
+  int batches, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int64_t best = INT64_MAX;
+  if (sscanf(line, "packets %15s %15s %d", text[0], text[1], &batches) != 3 ||
+      inet_pton(AF_INET, text[0], &from.sin_addr) != 1 || inet_pton(AF_INET, text[1], &to.sin_addr) != 1 ||
+      bind(fd, (const struct sockaddr *)&from, sizeof(from)) < 0 ||
+      connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
+    exit(2);
+  for (int i = 0; i < batches; i++) {
+    int64_t began = monotonic_ns();
+    for (int k = 0; k < BATCH; k++)
+      (void)!send(fd, "?", 1, MSG_DONTWAIT); // refused by a closed fence: that is what it costs
+    int64_t each = (monotonic_ns() - began) / BATCH;
+    best = each < best ? each : best;
+  }
+  printf("%" PRId64 "\n", best);
+  close(fd);
+}
+
 static int run(const char *line, struct instant *until) {
   if (strncmp(line, "arm ", 4) == 0) {
     *until = strcmp(line, "arm never") == 0 ? INSTANT_NEVER : instant_in_ms(atol(line + 4));
@@ -131,6 +157,10 @@ int main(int argc, char **argv) {
       break;
     if (strncmp(line, "bench ", 6) == 0) {
       bench((size_t)atol(line + 6));
+      continue;
+    }
+    if (strncmp(line, "packets ", 8) == 0) {
+      packets(line);
       continue;
     }
     if (strcmp(line, "gaps") == 0) {

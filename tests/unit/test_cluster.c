@@ -272,6 +272,9 @@ static void refuses_wrong_keys(void **state) {
 
 static void refuses_wrong_timing(void **state) {
   (void)state;
+  refuses(BASE "timing = { lease_ms = 400; };\nfence = { mechanism = \"netlink\"; };",
+          "t.conf:5: \"fence.mechanism\" is \"netlink\", whose renewals may have to wait for other programs, with "
+          "a lease of 400 ms; allowed: a lease of 500 ms or more, or another mechanism");
   refuses(BASE "timing = { lease_ms = 10; };",
           "t.conf:4: \"timing.lease_ms\" is 10; allowed: a whole number from 50 to 60000");
   refuses(BASE "timing = { lease_ms = 1000;\nbeat_ms = 327; };",
@@ -377,8 +380,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { mechanism = \"netlink\"; };",
-      "fence = { mechanism = \"netlink\"; };",
       "fence = { watchdog = \"/dev/watchdog\"; };",
       "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",
       "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
@@ -394,8 +395,6 @@ static void refuses_what_is_not_built(void **state) {
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
-      "broker = { replication = \"async\"; };",
-      "broker = { max_lag_bytes = 1; };",
   };
   (void)state;
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
@@ -406,6 +405,21 @@ static void refuses_what_is_not_built(void **state) {
         errors.at[0].line != 4)
       fail_msg("%s: %s", used[i], errors.at[0].text);
   }
+}
+
+static void async_goes_with_a_bound(void **state) {
+  (void)state;
+  refuses(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\";"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is 0, but broker.replication is \"async\"; allowed: how much a failover "
+          "may lose, 1 or more");
+  refuses(BASE "broker = { max_lag_bytes = 1; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is given, but broker.replication is not \"async\"; allowed: 0, or "
+          "\"async\"");
+  accepts(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\"; max_lag_bytes = 9;"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };");
+  assert_int_equal(conf.broker.max_lag_bytes, 9);
+  cluster_free(&conf);
 }
 
 static void accepts_inert_values(void **state) {
@@ -571,6 +585,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_health),
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(async_goes_with_a_bound),
       cmocka_unit_test(accepts_inert_values),
       cmocka_unit_test(parses_vips),
       cmocka_unit_test(parses_keys),

@@ -111,6 +111,7 @@ static struct event any_event(void) {
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -181,6 +182,7 @@ static void same_event(const struct event *a, const struct event *b) {
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     return;
   }
@@ -209,6 +211,7 @@ static struct trace_start any_start(void) {
   config->lease_ms = (uint32_t)number(UINT32_MAX), config->beat_ms = (uint32_t)number(UINT32_MAX);
   config->drift_ppm = (uint32_t)number(UINT32_MAX), config->witness_grace_ms = (uint32_t)number(UINT32_MAX);
   config->degrade_ms = (uint32_t)number(UINT32_MAX), config->join_hold_ms = (uint32_t)number(UINT32_MAX);
+  config->max_lag = number(UINT64_MAX), config->withholds = number(1) != 0;
   config->version = (uint32_t)number(UINT32_MAX), config->config = (uint32_t)number(UINT32_MAX);
   struct ballot *ballot = &start.ballot;
   ballot->epoch = number(UINT64_MAX), ballot->sync = any_record();
@@ -235,6 +238,7 @@ static void a_start_comes_back(void **unused) {
     assert_true(a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms);
     assert_true(a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms);
     assert_true(a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms);
+    assert_true(a->max_lag == b->max_lag && a->withholds == b->withholds);
     assert_true(a->version == b->version && a->config == b->config);
     assert_true(start.random == back.random && start.base.us == back.base.us);
     assert_true(start.ballot.epoch == back.ballot.epoch && start.ballot.blank == back.ballot.blank);

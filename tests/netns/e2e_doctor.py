@@ -58,7 +58,6 @@ def test_clocks(directory):
         until("the clocks' rates are seen", lambda: results(doctor(master, words=("--only", "clocks")), "clocks") == {"ok"}, 90)
 
 
-@short
 def test_one_way_cut(directory):
     with Cluster(directory) as cluster:
         cluster.start()

@@ -359,6 +359,7 @@ static int open_control(struct agent *a) {
 }
 
 static int open_loop(struct agent *a) {
+  a->failback_at = INSTANT_NEVER;
   a->loop = loop_new();
   if (a->loop == NULL)
     return fail("start", "no event loop", -ENOMEM);

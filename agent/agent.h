@@ -70,6 +70,7 @@ struct agent {
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
   struct suspicion suspicion[NODES];
+  struct instant failback_at; // NEVER: the preferred node leads, or may not now
   // What the operator must know, "" while all is well
   char address_trouble[320], http_trouble[256], fence_trouble[160], reload_trouble[1024];
 };
@@ -91,6 +92,8 @@ void agent_perform(void *agent, const struct action *);
 void agent_apply(struct agent *, const struct broker_duty *);
 // A timer's, each beat: what is in force is still there.
 void agent_watch(void *agent);
+// failback.c: the same timer's. The preferred node gets the lead back, where policy.failback says so.
+void agent_failback_look(struct agent *);
 // What was cleared: the clients of a duty with `evict` are gone.
 void agent_cleared(struct agent *);
 

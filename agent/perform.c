@@ -82,6 +82,7 @@ void agent_watch(void *arg) {
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
   note_paths(a);
+  agent_failback_look(a);
   int rc = fence_check(a->fence);
   if (rc == 0) {
     if (a->fence_trouble[0] != 0)

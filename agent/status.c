@@ -63,10 +63,11 @@ static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   char note[160];
   uint64_t most = a->conf.broker.max_lag_bytes;
   json_put_uint(broker, "may_lose", pair ? most : 0);
-  snprintf(note, sizeof note,
-           pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
-                : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
-           (unsigned long long)most);
+  snprintf(
+      note, sizeof note,
+      pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
+           : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
+      (unsigned long long)most);
   json_put_text(broker, "note", note);
 }
 
@@ -242,17 +243,26 @@ static struct json *warnings(const struct agent *a) {
   return list;
 }
 
-static void add_gap(void *notes, const char *sentence) {
-  json_add_text(notes, sentence);
+struct gaps {
+  struct json *words, *notes;
+};
+
+static void add_gap(void *arg, const char *word, const char *sentence) {
+  struct gaps *gaps = arg;
+  if (word[0] != 0)
+    json_add_text(gaps->words, word);
+  json_add_text(gaps->notes, sentence);
 }
 
 static struct json *fence(const struct agent *a) {
-  struct json *fence = json_new_object(), *notes = json_new_array();
+  struct json *fence = json_new_object();
+  struct gaps gaps = {json_new_array(), json_new_array()};
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
   json_put_text(fence, "watchdog", "none");
-  fence_gaps(a->fence, add_gap, notes);
-  json_put(fence, "notes", notes);
+  fence_gaps(a->fence, add_gap, &gaps);
+  json_put(fence, "uncovered", gaps.words);
+  json_put(fence, "notes", gaps.notes);
   return fence;
 }
 

@@ -385,7 +385,6 @@ static void refuses_what_is_not_built(void **state) {
       "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
       "fence = { agent = { required = true; }; };",
       "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
-      "policy = { failback = \"auto\"; };",
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
@@ -428,7 +427,7 @@ static void accepts_inert_values(void **state) {
           "fence = { mechanism = \"nft\"; watchdog = \"\"; agent = { command = [ ]; options = { }; required "
           "= false; }; };"
           "groups = ( ); http = { listen = \"[::]:7480\"; }; hooks = { event = [ ]; before_promote = ( ); };"
-          "policy = { failback = \"manual\"; failback_after_ms = 5; hold_down_ms = 0; restart_max = 3; };"
+          "policy = { failback = \"auto\"; failback_after_ms = 5; hold_down_ms = 0; restart_max = 3; };"
           "broker = { max_lag_bytes = 0; replication = \"shared\"; };");
   cluster_free(&conf);
 }

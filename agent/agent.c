@@ -103,7 +103,7 @@ static void on_cleared(void *arg) {
 
 static void stop_if_released(struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet && !hooks_busy(a->hooks))
     loop_stop(a->loop);
 }
 

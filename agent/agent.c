@@ -103,7 +103,7 @@ static void on_cleared(void *arg) {
 
 static void stop_if_released(struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet && !hooks_busy(a->hooks))
     loop_stop(a->loop);
 }
 
@@ -423,12 +423,14 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : agent_open_device(a);
   return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  fence_agent_close(a->fence_agent);
   hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);

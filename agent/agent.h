@@ -8,6 +8,7 @@
 #include "agent/broker.h"
 #include "agent/clients.h"
 #include "agent/fence.h"
+#include "agent/fence_agent.h"
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
@@ -43,6 +44,11 @@ struct agent {
   struct runner *runner;
   struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
+  struct fence_agent *fence_agent;
+  struct { // force-master --fence: the device is at it
+    uint64_t connection;
+    char reason[MARKS_REASON_MAX + 1];
+  } fencing;
   struct vip *vip;
   struct broker *broker;
   struct health *health;
@@ -108,6 +114,7 @@ void agent_answer(struct agent *, uint64_t connection, const char *text); // {"o
 
 // force.c: force-master (F1)
 void agent_force(struct agent *, uint64_t connection, const struct json *request);
+int agent_open_device(struct agent *); // fence.agent
 
 // status.c: the object that `tanist --json status` prints; the caller's to free.
 struct json *agent_status(const struct agent *);

@@ -202,6 +202,15 @@ static void on_fence_lost(struct step *s) {
   core->stand_after = instant_plus_ms(s->now, 2 * (int64_t)core->config.lease_ms);
 }
 
+/* The beat that goes back is sealed for the new session too: what was had from the former one is not to be
+   taken for an echo of that. */
+static void on_hello(struct step *s, unsigned from) {
+  if (from >= VOTERS)
+    return;
+  s->core->peer[from].anew = true;
+  s->answer |= (uint8_t)(1u << from);
+}
+
 static void handle(struct step *s, const struct event *event) {
   switch (event->type) {
   case EVENT_BEAT:
@@ -220,7 +229,7 @@ static void handle(struct step *s, const struct event *event) {
     on_fence_lost(s);
     return;
   case EVENT_HELLO:
-    s->answer |= (uint8_t)(event->hello < VOTERS ? 1u << event->hello : 0u);
+    on_hello(s, event->hello);
     return;
   case EVENT_DISK_FAILED:
     emit_failed(s);

@@ -17,12 +17,19 @@ FLAGS_debug := -O0 -g3 -fPIE
 FLAGS_asan := -O1 -g3 -fPIE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -g3 -fPIE -fsanitize=thread
 FLAGS_cover := -O0 -g3 -fPIE --coverage
+# clang's: assertions of what a fuzz target finds are told with a stack, and everything counts edges for libFuzzer
+FLAGS_fuzz := -O1 -g -fPIE -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 VARIANT_FLAGS := $(FLAGS_$(VARIANT))
-$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan or cover))
+$(if $(VARIANT_FLAGS),,$(error VARIANT=$(VARIANT) is unknown; use release, debug, asan, tsan, cover or fuzz))
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -DTANIST_VERSION='"$(VERSION)"' -I. $(CPPFLAGS)
 CFLAGS_ALL := -std=c11 $(WARN) $(VARIANT_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(VARIANT_FLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# A core that one process kept is taken up by another only if both lay it out alike (L10).
+CORE_LAYOUT := 0x$(shell cat common/core/types.h common/core/limits.h common/core/voter.h common/core/core.h | cksum | xargs printf '%08x%.0s%.0s')
+$(B)/common/base/reign.o: CPPFLAGS_ALL += -DCORE_LAYOUT=$(CORE_LAYOUT)U
+$(B)/common/base/reign.o: Makefile common/core/types.h common/core/limits.h common/core/voter.h common/core/core.h
 
 # Third-party libraries, per part: the core gets none, not even their include paths.
 PKG_base := libevent_core libconfig libcrypto jansson
@@ -45,14 +52,18 @@ SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
 EXPLORE := $(B)/tests/explore/explore
 WORLD := $(filter-out %/runner.o %/table.o %/failures.o,$(SCENARIO))
-# The library: libc alone, with the two files of common/base that it stands on; only what tanist.h names is seen.
-CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/crc.c)
+# The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
+CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
 PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
 TRACE := $(filter-out $(TRACECHECK).o,$(call objects,$(wildcard tests/trace/*.c)))
-TOOLS := $(B)/tests/support/writer $(B)/tests/support/observer $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+# Fuzz targets: with libFuzzer's main in VARIANT=fuzz, else with one that replays kept inputs.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PARTS := $(patsubst %,$(B)/tests/fuzz/%.o,$(if $(filter fuzz,$(VARIANT)),,replay) cluster daemon input slot)
+FUZZ_MAIN_fuzz := -fsanitize=fuzzer
+TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -64,7 +75,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client check clean demo explore format help install netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -75,6 +86,9 @@ $(B)/libtanist.a: $(CLIENT)
 	objcopy --localize-hidden $(B)/pic/libtanist.o
 	rm -f $@
 	ar rcs $@ $(B)/pic/libtanist.o
+$(B)/pic/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -MMD -MP -c -o $@ $<
 $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
@@ -90,23 +104,29 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(A
 $(B)/tests/unit/test_tracecheck: $(TRACE)
 $(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
-$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(CORE)
+# What of the base it takes: the ballot's real reader and writer, and the epoch history.
+SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durable slot crc) common/client/history common/client/keep))
+$(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(EXPLORE): $(call objects,$(wildcard tests/explore/*.c)) $(WORLD) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
+$(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
+	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
 # The reference broker links what a user's would: libtanist and libevent.
 WIRE := $(B)/tests/broker/frame.o
 $(B)/tests/broker/broker: $(patsubst %,$(B)/tests/broker/%.o,duty serve follow log) $(WIRE) $(B)/common/base/crc.o
 $(patsubst %,$(B)/tests/broker/%,produce consume republish): $(B)/tests/broker/reach.o $(WIRE)
 $(filter $(B)/tests/broker/%,$(TOOLS)): %: %.o $(B)/libtanist.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg,--libs,libevent_core)
-$(filter $(B)/tests/support/%,$(TOOLS)): %: %.o
+$(filter-out %.so,$(filter $(B)/tests/support/%,$(TOOLS))): %: %.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -122,7 +142,11 @@ unit: $(UNIT) ## run the unit tests
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
-	@$(SIM) $(or $(SEED),1) $(RUNS)
+	@tests/sim/run $(SIM) $(or $(SEED),1) $(RUNS)
+mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... ALL=1 REWRITE=1)
+	@python3 -B tests/mutate/mutate.py $(if $(ALL),--all) $(if $(REWRITE),--rewrite) $(NAMES)
+mutate-short: # that every mutation still applies and compiles
+	@python3 -B tests/mutate/mutate.py --short
 explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEPTH= the cost of a history at most)
 	@$(EXPLORE) --history $(B)/tests/explore/history.txt $(if $(STATES),--states $(STATES)) $(if $(DEPTH),--depth $(DEPTH))
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
@@ -131,16 +155,38 @@ bench-broker: all tools ## measure what a synchronous pair of the reference brok
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
+bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)
+	@packaging/install-dependencies demo bench || echo "what is missing is skipped"
+	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10)
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
 	@! nm build/pure/core.o | grep -E ' [bBcCdD] '
 PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
-netns: all tools $(PROBES) ## run all tests in network namespaces, and the suites of fence, address and driver
+# MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
+MATRIX ?= 2
+netns: all tools $(PROBES) ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
-netns-short: all tools
+	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
+	@$(MAKE) --no-print-directory matrix
+matrix: all tools ## play the fault matrix alone
+	python3 -B tests/netns/matrix.py --seed $(or $(SEED),1) $(if $(filter all,$(MATRIX)),--all,--each $(MATRIX))
+netns-short: all tools $(PROBES)
 	python3 -B tests/netns/run.py --short
+	python3 -B tests/netns/fence_test.py --short
+	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
+	@python3 -B tests/netns/fence_bench.py --runs $(or $(RUNS),100)
+fuzzers: $(FUZZERS)
+fuzz-replay: $(FUZZERS) ## play the kept inputs of all fuzz targets (VARIANT=asan: with the sanitizers)
+	@tests/fuzz/run replay $(B)
+fuzz: ## fuzz with clang and libFuzzer, each target SECONDS=60 long (TARGET=wire: that one alone)
+	@tests/fuzz/run check-clang
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz CC=clang fuzzers
+	@tests/fuzz/run fuzz build/fuzz $(or $(SECONDS),60) $(TARGET)
+fuzz-keep: ## take what `make fuzz` has found new into the kept inputs, as few as reach the same
+	@tests/fuzz/run keep build/fuzz $(TARGET)
 check: ## install what is missing, build, run the tests that take minutes; ends with 'N passed, N failed'
 	@packaging/install-dependencies
 	@python3 -B tests/check.py $(MAKE) --no-print-directory -j$(JOBS) $(MAKEOVERRIDES)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the agent is put together, comes up, and goes.
 #include "agent/agent.h"
+#include "agent/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 
 #include "agent/orphans.h"
 #include "common/base/clock.h"
+#include "common/base/http.h"
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
@@ -20,7 +22,7 @@
 // ---- what happens, as events ----
 
 /* The broker's word and the health checks' as one report. */
-static void report(struct agent *a) {
+void agent_report(struct agent *a) {
   const struct broker_view *view = broker_view(a->broker);
   const struct health_result *health = health_result(a->health);
   struct event event = {.type = EVENT_BROKER};
@@ -30,13 +32,16 @@ static void report(struct agent *a) {
                                         .link = view->link,
                                         .position = view->position,
                                         .peer = view->peer};
+  if (!resume_report(a, &event.broker))
+    return;
   runner_event(a->runner, event);
+  resume_note_broker(a);
 }
 
 static void on_broker(void *arg) {
   struct agent *a = arg;
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 static void on_health(void *arg) {
@@ -45,38 +50,47 @@ static void on_health(void *arg) {
   const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
   note(a, note_new(a, "broker", what), LOG_NOTICE, "broker: %s",
        health->dead || health->healthy ? what : "not known to be healthy");
-  report(a);
+  agent_report(a);
 }
 
 static void start(struct agent *a) {
-  if (a->start_timer == NULL)
+  if (a->started)
     return;
-  loop_timer_free(a->start_timer);
-  a->start_timer = NULL;
+  a->started = true;
+  if (!a->unseen)
+    loop_timer_at(a->start_timer, INSTANT_NEVER);
   runner_start(a->runner);
   agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
-  report(a);
+  agent_report(a);
 }
 
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed
  * fence. */
 static void on_start_timer(void *arg) {
-  note(arg, note_new(arg, "broker", "silent"), LOG_WARNING,
+  struct agent *a = arg;
+  note(a, note_new(a, "broker", "silent"), LOG_WARNING,
        "the broker does not answer yet: taking part without it");
-  start(arg);
+  resume_seen(a);
+  if (a->started)
+    agent_report(a);
+  else
+    start(a);
 }
 
 static void on_done(void *arg, uint32_t serial, struct position position) {
   struct agent *a = arg;
-  if (a->start_timer != NULL) {
+  if (!a->started) {
     start(a);
     return;
   }
+  if (a->unseen)
+    loop_timer_at(a->start_timer, INSTANT_NEVER);
+  resume_seen(a);
   struct event event = {.type = EVENT_DONE};
   event.done.serial = serial;
   event.done.position = position;
-  report(a); /* the position that the core compares with is not to be older than this one */
+  agent_report(a); /* the position that the core compares with is not to be older than this one */
   runner_event(a->runner, event);
 }
 
@@ -98,6 +112,7 @@ static void on_stepped(void *arg) {
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
+  hooks_stepped(a->hooks);
   stop_if_released(a);
 }
 
@@ -148,7 +163,8 @@ static struct fence_settings fence_settings(const struct agent *a) {
   struct fence_settings s = {.cluster = c->name,
                              .kernel = cluster_kernel_name(c),
                              .mechanism = cluster_mechanism_name(c),
-                             .lease_ms = c->lease_ms};
+                             .lease_ms = c->lease_ms,
+                             .until = resume_fence(a)};
   for (size_t i = 0; i < c->vip_count && i < FENCE_ADDRESSES_MAX; i++) {
     s.address[s.address_count].family = c->vip[i].family;
     memcpy(s.address[s.address_count++].bytes, c->vip[i].bytes, 16);
@@ -177,7 +193,7 @@ static struct fence_settings fence_settings(const struct agent *a) {
   return s;
 }
 
-/* Before anything else: the fence closed, and a virtual IP that a former agent left removed. */
+/* The fence closed, and a virtual IP that a former agent left removed; but for a reign that goes on (L10). */
 static int open_kernel(struct agent *a) {
   const char *error = NULL;
   struct fence_settings fence = fence_settings(a);
@@ -190,7 +206,9 @@ static int open_kernel(struct agent *a) {
     vip.at[i].interface = a->conf.vip[i].interface;
   }
   rc = vip_open(&a->vip, a->loop, &vip, &error);
-  if (rc == 0)
+  if (rc == 0 && resume_wanted(a))
+    vip_until(a->vip, fence.until);
+  else if (rc == 0)
     rc = vip_drop(a->vip);
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
@@ -201,12 +219,14 @@ static void on_orphaned(void *arg, const char *path) {
   struct json *event = note_new(a, "broker", "orphaned");
   json_put_text(event, "path", path);
   note(a, event, LOG_WARNING,
-       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans list'%s%s", path,
-       rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
+       "what the broker had past the new master's log was cut off, and is kept in %s: see 'tanist orphans "
+       "list'%s%s",
+       path, rc != 0 ? ", where it is not shown: " : "", rc != 0 ? strerror(-rc) : "");
   for (char gone[NAME_MAX + 1]; orphans_prune(a->orphans, gone);) {
     event = note_new(a, "broker", "orphan-removed");
     json_put_text(event, "path", gone);
-    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone, ORPHANS_KEPT);
+    note(a, event, LOG_WARNING, "the orphan file %s, the oldest of more than %d, was removed", gone,
+         ORPHANS_KEPT);
   }
 }
 
@@ -222,37 +242,49 @@ static int open_broker(struct agent *a) {
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
                               .page = a->state_page,
+                              .incarnation = resume_incarnation(a),
                               .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                               .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++)
     s.peers[i] = a->conf.broker.peers[i];
-  struct broker_watch watch = {.arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
+  struct broker_watch watch = {
+      .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
 }
 
-static int open_health(struct agent *a) {
+int agent_open_health(struct agent *a, const struct cluster_conf *conf, struct health **out,
+                      const char **error) {
   static const enum health_kind kinds[] = {
       [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
-  struct health_settings s = {.count = a->conf.check_count, .dead_when = (uint16_t)a->conf.dead_when};
-  for (size_t i = 0; i < a->conf.check_count; i++) {
-    const struct cluster_check *from = &a->conf.check[i];
+  struct health_settings s = {.count = conf->check_count, .dead_when = (uint16_t)conf->dead_when};
+  unsigned turn = 1 - a->exec_turn;
+  memset(a->exec_command[turn], 0, sizeof a->exec_command[turn]);
+  for (size_t i = 0; i < conf->check_count; i++) {
+    const struct cluster_check *from = &conf->check[i];
     for (size_t k = 0; k < from->command.count; k++)
-      a->exec_command[i][k] = from->command.at[k];
+      a->exec_command[turn][i][k] = from->command.at[k];
     s.check[i] = (struct health_check){.name = from->name,
                                        .kind = kinds[from->kind],
                                        .address = from->address,
-                                       .command = a->exec_command[i],
+                                       .command = a->exec_command[turn][i],
                                        .every_ms = from->every_ms,
                                        .timeout_ms = from->timeout_ms,
                                        .fall = (uint16_t)from->fall,
                                        .rise = (uint16_t)from->rise};
   }
   struct health_watch watch = {.arg = a, .changed = on_health};
+  int rc = health_open(out, a->loop, &s, &watch, error);
+  if (rc == 0)
+    a->exec_turn = turn;
+  return rc;
+}
+
+static int open_health(struct agent *a) {
   const char *error = NULL;
-  int rc = health_open(&a->health, a->loop, &s, &watch, &error);
+  int rc = agent_open_health(a, &a->conf, &a->health, &error);
   return rc != 0 ? fail("health checks", error, rc) : 0;
 }
 
@@ -290,14 +322,15 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .net = a->net,
                                  .crypto = a->crypto,
                                  .state_directory = a->conf.state_directory,
-                                 .trace = options->trace};
+                                 .trace = options->trace,
+                                 .reign = a->reign};
   struct runner_hands hands = {
       .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }
 
-/* Before the runner: whoever reads a page of a former agent's is to learn that it leads no more. */
+/* Before the runner starts: whoever reads a former agent's page is to learn that it leads no more. */
 static int open_state_page(struct agent *a) {
   char state[256], report[256];
   struct state_page_settings s = {
@@ -305,7 +338,9 @@ static int open_state_page(struct agent *a) {
       .report_path = cluster_run_path(&a->conf, a->self, "report", report, sizeof report),
       .self = a->self,
       .cluster = seal_cluster_id(a->conf.name),
+      .max_lag = a->conf.broker.max_lag_bytes,
       .admits = a->conf.broker.driver == DRIVER_LIBRARY,
+      .resumes = resume_wanted(a),
       .alive_ms = 2 * a->conf.lease_ms};
   for (unsigned i = 0; i < NODES; i++)
     s.brokers[i] = a->conf.broker.peers[i];
@@ -324,6 +359,7 @@ static int open_control(struct agent *a) {
 }
 
 static int open_loop(struct agent *a) {
+  a->failback_at = INSTANT_NEVER;
   a->loop = loop_new();
   if (a->loop == NULL)
     return fail("start", "no event loop", -ENOMEM);
@@ -333,34 +369,43 @@ static int open_loop(struct agent *a) {
   a->watch_timer = loop_timer_new(a->loop, agent_watch, a);
   a->term = loop_signal_new(a->loop, SIGTERM, on_signal, a);
   a->interrupt = loop_signal_new(a->loop, SIGINT, on_signal, a);
-  bool whole = a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term && a->interrupt;
+  a->leave = loop_signal_new(a->loop, SIGUSR1, resume_leave, a);
+  a->hangup = loop_signal_new(a->loop, SIGHUP, agent_reload, a);
+  bool whole = a->hangup && a->start_timer && a->stop_timer && a->order_timer && a->watch_timer && a->term &&
+               a->interrupt && a->leave;
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
+  rc = rc != 0 ? rc : resume_open(a);
   rc = rc != 0 ? rc : open_events(a);
+  rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
-  rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_marks(a);
+  rc = rc != 0 ? rc : hooks_open(&a->hooks, a);
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
-  return rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : open_control(a);
+  return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
-  bool quiet = a->runner != NULL && runner_core(a->runner)->quiet;
+  bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  hooks_close(a->hooks);
+  http_close(a->http);
   control_close(a->control);
   broker_close(a->broker);
-  state_page_close(a->state_page);
-  if (a->vip != NULL)
+  state_page_close(a->state_page, a->leaving);
+  if (a->vip != NULL && !a->leaving)
     vip_drop(a->vip);
-  if (a->fence != NULL)
+  if (a->fence != NULL && !a->leaving)
     fence_close(a->fence);
   health_close(a->health);
   runner_close(a->runner);
+  reign_close(a->reign);
   marks_close(a->marks);
   events_close(a->events);
   history_close(a->history);
@@ -374,9 +419,19 @@ static void close_all(struct agent *a) {
 /* Out of the broker's way first (L9); the core's own first duty is the same once more. */
 static void hold_broker(struct agent *a) {
   struct broker_duty hold = {.serial = UINT32_MAX, .mode = BROKER_HOLD, .master = NOBODY};
+  broker_apply(a->broker, &hold);
+  a->given = true;
+}
+
+static void begin(struct agent *a) {
   const struct cluster_check *probe = cluster_broker_check(&a->conf);
   loop_timer_in(a->start_timer, 2000 * (int64_t)(probe != NULL ? probe->timeout_ms : 500));
-  broker_apply(a->broker, &hold);
+  if (!resume_wanted(a)) {
+    hold_broker(a);
+    return;
+  }
+  resume_begin(a);
+  start(a);
 }
 
 static int load(struct agent *a, const struct agent_options *options) {
@@ -396,6 +451,7 @@ static int load(struct agent *a, const struct agent_options *options) {
     return self;
   }
   a->self = (unsigned)self;
+  a->file = options->file;
   return 0;
 }
 
@@ -413,11 +469,12 @@ int agent_run(const struct agent_options *options) {
     json_put_text(event, "version", TANIST_VERSION);
     note(a, event, LOG_NOTICE, "%s of cluster %s, lease %u ms, fence %s", a->conf.voter[a->self].name,
          a->conf.name, a->conf.lease_ms, fence_mechanism(a->fence));
-    hold_broker(a);
+    begin(a);
     rc = loop_run(a->loop);
   }
   close_all(a);
   cluster_free(&a->conf);
+  free(a->first_texts);
   free(a);
   /* a key or an address that cannot be used is a mistake of the configuration's */
   return rc == 0 ? 0 : rc == -EPERM || rc == -ENOENT || rc == -EBADMSG || rc == -EKEYREJECTED ? 2 : 1;

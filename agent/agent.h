@@ -8,8 +8,11 @@
 #include "agent/broker.h"
 #include "agent/fence.h"
 #include "agent/health.h"
+#include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/resume.h"
 #include "agent/state_page.h"
+#include "agent/suspicion.h"
 #include "agent/vip.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
@@ -37,35 +40,60 @@ struct agent {
   struct net *net;
   struct crypto *crypto;
   struct runner *runner;
+  struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct vip *vip;
   struct broker *broker;
   struct health *health;
   struct control *control;
+  struct http *http; // NULL: nothing is told over HTTP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
-  struct marks *marks; // what people are told of orders
+  struct marks *marks;    // what people are told of orders
   struct events *events;
   struct history *history;
   struct noted noted;
+  struct hooks *hooks;
+  struct loop_timer *hooks_timer; // the next event's turn; NULL: none are told
   struct loop_timer *start_timer, *stop_timer, *order_timer, *watch_timer;
-  struct loop_signal *term, *interrupt;
-  const char *exec_command[CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1]; // argv of the exec checks
-  bool stopping;
+  struct loop_signal *term, *interrupt, *leave, *hangup;
+  const char *file;  // the configuration's
+  char *first_texts; // of the one it was started with, after a reload; NULL
+  // argv of the exec checks, twice: a reload opens new ones while the old still run
+  const char *exec_command[2][CLUSTER_CHECKS_MAX][CONF_ITEMS_MAX + 1];
+  unsigned exec_turn; // the half in use
+  bool started, stopping;
+  bool leaving;          // SIGUSR1: all stays as it is
+  bool unseen, unjudged; // resumed, and the broker, its checks, have not spoken yet
+  bool given;            // the broker has a duty
   struct instant renew_at; // when the addresses' lifetime is due again
   uint32_t evict_serial;   // the duty whose clients are being closed; 0: none
   struct agent_order order;
+  struct suspicion suspicion[NODES];
+  struct instant failback_at; // NEVER: the preferred node leads, or may not now
   // What the operator must know, "" while all is well
-  char address_trouble[320], fence_trouble[160];
+  char address_trouble[320], http_trouble[256], fence_trouble[160], reload_trouble[1024];
 };
 
 // Runs until SIGTERM. The exit code: 0 after a clean stop, 1 failed, 2 the configuration is wrong.
 int agent_run(const struct agent_options *);
 
+// Tells the core what is known of the own broker.
+void agent_report(struct agent *);
+// The health checks of a configuration, whose texts must outlive them. 0 or a negative errno with *error.
+int agent_open_health(struct agent *, const struct cluster_conf *, struct health **, const char **error);
+
+// reload.c: SIGHUP.
+void agent_reload(void *agent, int signo);
+
 // perform.c: one action, now.
 void agent_perform(void *agent, const struct action *);
+// The own broker is to do this now.
+void agent_apply(struct agent *, const struct broker_duty *);
 // A timer's, each beat: what is in force is still there.
 void agent_watch(void *agent);
+// failback.c: the same timer's. The preferred node gets the lead back, where policy.failback says so.
+void agent_failback_look(struct agent *);
 // What was cleared: the clients of a duty with `evict` are gone.
 void agent_cleared(struct agent *);
 

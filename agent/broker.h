@@ -31,6 +31,7 @@ struct broker_view {
   bool link;     // as master: the secondary is attached; as secondary: attached to the master it is to follow
   struct position position; // (0,0): empty, holds no data at all; else offset >= 1
   struct position peer;     // as master: what the secondary holds; (0,0) unknown
+  char incarnation[48];     // which broker this is: another text, another one, that may know less; "" unknown
   char state[24];           // for people: "master", "secondary", "held", "down", ...
   char trouble[160];        // for people: what is wrong and what to do; "" if nothing is
 };
@@ -50,6 +51,7 @@ struct broker_settings {
   const char *driver;
   const char *address;      // "host:port" where this agent reaches its own broker; "" with driver none
   const char *peers[NODES]; // how each broker is reached by the other; "" where not given
+  const char *incarnation; // L10: of the broker that led under the agent before this one; "" none
   const char *username;
   const char *password_file;
   uint8_t replication; // enum replication

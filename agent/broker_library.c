@@ -93,7 +93,7 @@ static void update_view(struct library *l) {
   const struct page_report *r = &l->report;
   bool there = l->incarnation != 0 && !l->gone;
   v->reachable = there && !l->hung && !r->unfit;
-  v->dead = l->incarnation != 0 && l->gone;
+  v->dead = l->incarnation != 0 && l->gone && l->looked;
   v->writable = leads(l) && !l->duty.paused;
   v->link = there && r->attached;
   v->position = position(l, r->epoch, r->durable);

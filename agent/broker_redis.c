@@ -374,6 +374,8 @@ static int redis_open(void **state, struct loop *loop, const struct broker_setti
     redis_close(r);
     return rc;
   }
+  snprintf(r->run_id, sizeof(r->run_id), "%s", settings->incarnation);
+  r->lost = r->has_keys = r->run_id[0] != '\0'; // it was there, with data: one that is not, or is another, has died
   redis_view_update(r);
   r->told = r->view;
   poll_in(r, poll_us(r));
@@ -386,6 +388,7 @@ static void redis_apply(void *state, const struct broker_duty *duty) {
   struct broker_duty former = r->duty;
   bool had_duty = r->has_duty;
   r->duty = *duty;
+  r->duty.sync = duty->sync && r->settings.replication != REPLICATION_ASYNC; // it cannot wait for bytes
   r->has_duty = true;
   redis_duty_new(r, had_duty ? &former : NULL);
   redis_link_flush(r->own);

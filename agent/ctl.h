@@ -41,7 +41,8 @@ struct ctl_command {
 };
 
 ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter, ctl_explain,
-    ctl_force_master, ctl_freeze, ctl_thaw, ctl_events, ctl_history, ctl_orphans;
+    ctl_force_master, ctl_freeze, ctl_thaw, ctl_events, ctl_history, ctl_orphans, ctl_watch, ctl_init,
+    ctl_report;
 
 // The whole program but for exit().
 int ctl_main(struct ctl *, int argc, char **argv);

@@ -12,6 +12,12 @@
 
 static const struct ctl_command commands[] = {
     {"status", ctl_status, "", "who is master, and how all is"},
+    {"watch", ctl_watch, "[--every S] [--count N]", "the same, live"},
+    {"init", ctl_init,
+     "[--cluster C] [--node-a N=ADDRESS] [--node-b N=ADDRESS] [--witness N=ADDRESS] [--virtual-ip IP/BITS] "
+     "[--interface I] [--driver D] [--broker-a ADDRESS] [--broker-b ADDRESS] [--output FILE] "
+     "[--keys-directory D]",
+     "write the one configuration and the three keys; asks for what is not given"},
     {"switchover", ctl_switchover, "[--to NODE] [--timeout S] [--dry-run]",
      "hand over to the other node without losing a message, or be told why not"},
     {"explain", ctl_explain, "", "why it is so: for each node, may it lead now, and what says no"},
@@ -19,6 +25,7 @@ static const struct ctl_command commands[] = {
      "what happened, newest last"},
     {"history", ctl_history, "[--last N] [--cluster C]",
      "epochs: who led, from when to when, where it began, why it ended"},
+    {"report", ctl_report, "--suspect NODE --reason TEXT", "say that a master does not serve you"},
     {"check", ctl_check, "FILE [--round-trip MS] [--disk-sync MS]",
      "check a configuration and print its timing budget"},
     {"keygen", ctl_keygen, "[--cluster C] [--name N] [--directory D]",

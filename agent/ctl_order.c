@@ -79,12 +79,26 @@ int ctl_form(struct ctl *ctl, int argc, char **argv) {
     return code;
   if (!data || !cluster_is_name(data))
     return ctl_usage(ctl, argv[0], "form needs --data with the name of the node whose data counts");
-  // JSON's numbers end here, and 2^63 epochs are enough for anybody
-  if (above && (!ctl_epoch(above, &epoch) || epoch > INT64_MAX))
-    return ctl_usage(ctl, argv[0], "--above is \"%s\"; allowed: an epoch, 0 to %lld", above,
-                     (long long)INT64_MAX);
+  if (above && (!ctl_epoch(above, &epoch) || epoch >= EPOCH_FOUND_MAX))
+    return ctl_usage(ctl, argv[0], "--above is \"%s\"; allowed: an epoch, 0 to %llu", above,
+                     (unsigned long long)EPOCH_FOUND_MAX - 1);
   struct json *request = ctl_request("form");
   json_put_text(request, "data", data);
   json_put_uint(request, "above", epoch);
   return ctl_order(ctl, request, SWITCHOVER_S * 1000);
+}
+
+int ctl_report(struct ctl *ctl, int argc, char **argv) {
+  const char *suspect = NULL, *reason = NULL;
+  const struct ctl_option options[] = {
+      {"--suspect", &suspect, NULL}, {"--reason", &reason, NULL}, {NULL, NULL, NULL}};
+  int code = ctl_options(ctl, argc, argv, options, NULL);
+  if (code != CTL_DONE)
+    return code;
+  if (!suspect || !reason || !*reason)
+    return ctl_usage(ctl, argv[0], "report needs --suspect with a node's name, and --reason");
+  struct json *request = ctl_request("report");
+  json_put_text(request, "suspect", suspect);
+  json_put_text(request, "reason", reason);
+  return ctl_order(ctl, request, STATUS_TIMEOUT_MS);
 }

@@ -162,7 +162,8 @@ static void print_addresses(FILE *f, const struct json *list) {
 static void print_fence(FILE *f, const struct json *fence) {
   if (!fence)
     return;
-  line(f, "fence", "kernel %s, watchdog %s", json_get_text(fence, "kernel", "?"),
+  const char *by = json_get_text(fence, "mechanism", "");
+  line(f, "fence", "kernel %s%s%s, watchdog %s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
        json_get_text(fence, "watchdog", "?"));
   print_notes(f, fence);
 }

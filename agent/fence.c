@@ -2,14 +2,21 @@
 #include "agent/fence.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/fence_lock.h"
 #include "agent/fence_mechanism.h"
+
+#define WHY_MAX 512
 
 struct fence {
   const struct fence_mechanism *mechanism;
   void *state; // the mechanism's own
+  int lock;
+  char better[WHY_MAX]; // why the mechanisms before this one are not in use
 };
 
 // ---- the mechanism that fences nothing ----
@@ -37,6 +44,11 @@ static const char *none_text(const void *state) {
   return "none";
 }
 
+static void none_gaps(const void *state, fence_gap_fn *tell, void *arg) {
+  (void)state;
+  tell(arg, "anything: only the agent itself, and the addresses' lifetime, end a lease");
+}
+
 static void none_free(void *state, bool remove) {
   (void)state;
   (void)remove;
@@ -50,13 +62,14 @@ static const struct fence_mechanism fence_none = {
     .close = none_change,
     .check = none_change,
     .text = none_text,
+    .gaps = none_gaps,
     .free = none_free,
 };
 
 // ---- the choice ----
 
 // The best first: "auto" takes the first that this kernel has.
-static const struct fence_mechanism *const fence_table[] = {&fence_nft};
+static const struct fence_mechanism *const fence_table[] = {&fence_bpf, &fence_nft, &fence_netlink};
 #define FENCES (sizeof(fence_table) / sizeof(fence_table[0]))
 
 static bool is_wanted(const struct fence_mechanism *mechanism, const char *name) {
@@ -65,7 +78,7 @@ static bool is_wanted(const struct fence_mechanism *mechanism, const char *name)
 
 static int open_best(struct fence *fence, const struct fence_settings *settings, const char **error) {
   int rc = -EINVAL;
-  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"nft\"";
+  *error = "no such mechanism of the kernel fence; allowed: \"auto\", \"bpf\", \"nft\", \"netlink\"";
   for (size_t i = 0; i < FENCES; i++) {
     if (!is_wanted(fence_table[i], settings->mechanism))
       continue;
@@ -73,8 +86,17 @@ static int open_best(struct fence *fence, const struct fence_settings *settings,
     fence->mechanism = fence_table[i];
     if (rc == 0)
       return 0;
+    size_t used = strlen(fence->better);
+    snprintf(fence->better + used, sizeof(fence->better) - used, "%s%s", used ? "; " : "", *error);
   }
   return rc;
+}
+
+// What a former agent left that used another mechanism would stay closed for ever.
+static void sweep_others(const struct fence *fence, const struct fence_settings *settings) {
+  for (size_t i = 0; i < FENCES; i++)
+    if (fence_table[i]->sweep != fence->mechanism->sweep)
+      fence_table[i]->sweep(settings);
 }
 
 static bool settings_fit(const struct fence_settings *s) {
@@ -100,18 +122,31 @@ static int choose(struct fence *fence, const struct fence_settings *settings, co
   return fence_none.open(&fence->state, settings, error);
 }
 
+static int lock(struct fence *fence, const struct fence_settings *settings, const char **error) {
+  fence->lock = fence_lock(settings->cluster);
+  *error = fence->lock == -EPERM
+               ? "another agent of this cluster runs in this network namespace: stop it first"
+               : "the name of this cluster's fence cannot be taken";
+  return fence->lock < 0 ? fence->lock : 0;
+}
+
 int fence_open(struct fence **out, const struct fence_settings *settings, const char **error) {
   struct fence *fence = calloc(1, sizeof(*fence));
   *error = "out of memory";
   if (!fence)
     return -ENOMEM;
-  int rc = choose(fence, settings, error);
-  if (rc < 0) {
-    free(fence);
-    return rc;
+  int rc = lock(fence, settings, error);
+  if (rc == 0)
+    rc = choose(fence, settings, error);
+  if (rc == 0) {
+    sweep_others(fence, settings);
+    *out = fence;
+    return settings->until.us > 0 ? fence_arm(fence, settings->until) : 0;
   }
-  *out = fence;
-  return 0;
+  if (fence->lock >= 0)
+    close(fence->lock);
+  free(fence);
+  return rc;
 }
 
 int fence_arm(struct fence *fence, struct instant until) {
@@ -138,9 +173,30 @@ const char *fence_state(const struct fence *fence) {
   return fence->mechanism->text(fence->state);
 }
 
+void fence_gaps(const struct fence *fence, fence_gap_fn *tell, void *arg) {
+  fence->mechanism->gaps(fence->state, tell, arg);
+  if (fence->better[0])
+    tell(arg, fence->better);
+}
+
+void fence_survey(fence_survey_fn *tell, void *arg) {
+  char name[32];
+  snprintf(name, sizeof(name), "_%ld", (long)getpid()); // a cluster's begins with a letter
+  const struct fence_settings settings = {.cluster = name, .lease_ms = LEASE_MS_MAX};
+  for (size_t i = 0; i < FENCES; i++) {
+    void *state;
+    const char *error = "";
+    int rc = fence_table[i]->open(&state, &settings, &error);
+    tell(arg, fence_table[i]->name, rc < 0 ? error : "");
+    if (rc == 0)
+      fence_table[i]->free(state, true);
+  }
+}
+
 void fence_free(struct fence *fence, bool remove) {
   if (!fence)
     return;
   fence->mechanism->free(fence->state, remove);
+  close(fence->lock);
   free(fence);
 }

@@ -14,9 +14,12 @@ struct fence_mechanism {
   int (*close)(void *state);
   int (*check)(void *state);
   const char *(*text)(const void *state); // fence_state
+  void (*gaps)(const void *state, fence_gap_fn *, void *arg);
   void (*free)(void *state, bool remove);
+  // Removes what an agent of this cluster left that used this mechanism; nothing if there is nothing.
+  void (*sweep)(const struct fence_settings *);
 };
 
-extern const struct fence_mechanism fence_nft;
+extern const struct fence_mechanism fence_bpf, fence_nft, fence_netlink;
 
 #endif

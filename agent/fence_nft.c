@@ -16,9 +16,10 @@
 // falls short (a thirtieth of the lease) is made good by the next renewal.
 //
 // ARP does not come by the inet hooks, and sets are not shared between tables: the arp table's own lease is
-// moved by netlink, which may wait. So this is done but twice a lease, and an answer that came late is taken
-// back: then ARP alone stays closed until the next renewal, and never holds up or outlives the rest by more
-// than that wait.
+// moved by netlink (fence_nft_netlink.c), which may wait, so this is done but twice a lease.
+//
+// The mechanism "netlink" has the same tables and moves both leases by netlink, at each renewal: for where no
+// datagram gets to the rules. Its wait for others costs it a good part of a short lease, so it wants 500 ms.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -31,23 +32,11 @@
 #include <libmnl/libmnl.h>
 
 #include "agent/fence_mechanism.h"
-#include "agent/fence_nft_rules.h"
+#include "agent/fence_nft.h"
 #include "common/base/clock.h"
+#include "common/base/cluster.h"
 
-#define TRIES 8                // a try fails if we were away for longer than `fresh`
-#define NETLINK_BUFFER 1000000 // all rules go in one message
-
-struct nft {
-  struct fence_settings settings;
-  char cluster[NFT_TABLE_NAME_MAX]; // of settings
-  struct nft_layout layout;
-  struct mnl_socket *netlink; // owns the tables
-  int orders;                 // sends the datagrams
-  int64_t slack_us;           // of the kernel's timers: two of its ticks, and a little
-  struct instant passes;      // inet: closed from then on; NEVER: sole; PAST: closed
-  struct instant answers;     // arp, likewise
-  int64_t slept_us;           // what CLOCK_BOOTTIME has more than CLOCK_MONOTONIC
-};
+#define TRIES 8 // a try fails if we were away for longer than `fresh`
 
 // ---- the clock ----
 
@@ -75,86 +64,6 @@ static bool is_never(struct instant at) {
   return at.us == INSTANT_NEVER.us;
 }
 
-// ---- netlink ----
-
-// The first error that the kernel reports, in `sequence` at most; -EIO when it never answers for `last`.
-static int netlink_answers(struct nft *nft, uint32_t last) {
-  char buffer[8192];
-  int rc = -EIO;
-  ssize_t size;
-  while ((size = recv(mnl_socket_get_fd(nft->netlink), buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
-    int left = (int)size;
-    for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; mnl_nlmsg_ok(h, left);
-         h = mnl_nlmsg_next(h, &left)) {
-      if (h->nlmsg_type != NLMSG_ERROR || left < (int)(sizeof(*h) + sizeof(struct nlmsgerr)))
-        continue;
-      int error = ((struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
-      if (error != 0 && (rc == -EIO || rc == 0))
-        rc = error;
-      else if (error == 0 && rc == -EIO && h->nlmsg_seq == last)
-        rc = 0;
-    }
-  }
-  return rc;
-}
-
-// All is handled within sendto: afterwards the answers wait for us, or there are none.
-static int netlink_send(struct nft *nft, const void *batch, size_t size, uint32_t last) {
-  if (mnl_socket_sendto(nft->netlink, batch, size) < 0)
-    return -errno;
-  return netlink_answers(nft, last);
-}
-
-static int install(struct nft *nft) {
-  void *buffer = malloc(NFT_BATCH_MAX);
-  if (!buffer)
-    return -ENOMEM;
-  uint32_t last;
-  size_t size = nft_rules_install(&nft->layout, &nft->settings, buffer, &last);
-  int rc = size ? netlink_send(nft, buffer, size, last) : -ENOMEM;
-  free(buffer);
-  if (rc == 0)
-    nft->passes = nft->answers = INSTANT_PAST;
-  return rc;
-}
-
-// ---- the arp table's lease ----
-
-// timeout 0: none.
-static int arp_set(struct nft *nft, bool open, uint64_t timeout_ms) {
-  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
-  uint32_t last;
-  size_t size = nft_rules_arp_lease(&nft->layout, open, timeout_ms, batch, &last);
-  return netlink_send(nft, batch, size, last);
-}
-
-static int arp_close(struct nft *nft) {
-  int rc = arp_set(nft, false, 0);
-  if (rc == 0)
-    nft->answers = INSTANT_PAST;
-  return rc;
-}
-
-static int arp_arm(struct nft *nft, struct instant until) {
-  if (is_never(until)) {
-    int rc = is_never(nft->answers) ? 0 : arp_set(nft, true, 0);
-    nft->answers = rc == 0 ? INSTANT_NEVER : nft->answers;
-    return rc;
-  }
-  struct instant before = clock_now();
-  int64_t half_us = (int64_t)nft->settings.lease_ms * 500;
-  if (nft->answers.us <= until.us && nft->answers.us > before.us + half_us)
-    return 0;
-  int64_t timeout_ms = (until.us - before.us - nft->slack_us) / 1000;
-  if (timeout_ms <= 0)
-    return nft->answers.us > until.us ? arp_close(nft) : 0;
-  int rc = arp_set(nft, true, (uint64_t)timeout_ms);
-  if (rc < 0)
-    return rc;
-  nft->answers = until;
-  return clock_now().us - before.us > nft->slack_us ? arp_close(nft) : 0; // it may end too late
-}
-
 // ---- orders ----
 
 // 1: carried out (the rule drops the datagram); 0: nobody saw it; or a negative errno.
@@ -168,7 +77,7 @@ static int send_order(const struct nft *nft, unsigned order) {
 
 // Somebody removed our rules: put them back, closed.
 static int mend(struct nft *nft) {
-  int rc = install(nft);
+  int rc = nft_install(nft);
   return rc < 0 ? rc : -ENOENT;
 }
 
@@ -237,10 +146,10 @@ static int inet_arm(struct nft *nft, struct instant until) {
 
 static int nft_close(void *state) {
   struct nft *nft = state;
-  int rc = inet_close(nft);
+  int rc = nft->by_netlink ? 0 : inet_close(nft);
   if (rc < 0)
     return rc;
-  rc = arp_close(nft);
+  rc = nft_lease_close(nft);
   return rc == -ENOENT ? mend(nft) : rc;
 }
 
@@ -263,36 +172,37 @@ static struct instant within_reach(const struct nft *nft, struct instant until) 
   return until.us < 0 ? (struct instant){0} : furthest;
 }
 
+// What netlink moves: with datagrams ARP alone, while much of its lease is left nothing.
+static int lease_arm(struct nft *nft, struct instant until) {
+  int64_t half_us = (int64_t)nft->settings.lease_ms * 500;
+  if (!nft->by_netlink && !is_never(until) && nft->answers.us <= until.us &&
+      nft->answers.us > clock_now().us + half_us)
+    return 0;
+  return nft_lease_arm(nft, until);
+}
+
 static int nft_arm(void *state, struct instant until) {
   struct nft *nft = state;
   until = within_reach(nft, until);
   int rc = close_if_slept(nft);
+  if (rc == 0 && !nft->by_netlink)
+    rc = inet_arm(nft, until);
   if (rc < 0)
     return rc;
-  rc = inet_arm(nft, until);
+  rc = lease_arm(nft, until);
   if (rc == 0)
     rc = close_if_slept(nft); // or the machine slept in between
-  if (rc < 0)
-    return rc;
-  rc = arp_arm(nft, until);
   return rc == -ENOENT ? mend(nft) : rc;
-}
-
-static int arp_check(struct nft *nft) {
-  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
-  uint32_t last;
-  size_t size = nft_rules_arp_query(&nft->layout, batch, &last);
-  return netlink_send(nft, batch, size, last);
 }
 
 static int nft_check(void *state) {
   struct nft *nft = state;
   int rc = close_if_slept(nft);
-  if (rc == 0)
+  if (rc == 0 && !nft->by_netlink)
     rc = order(nft, NFT_ORDER_FRESHEN);
   if (rc < 0)
     return rc;
-  rc = arp_check(nft);
+  rc = nft_query(nft);
   return rc == -ENOENT ? mend(nft) : rc;
 }
 
@@ -303,18 +213,21 @@ static const char *nft_text(const void *state) {
   return nft->passes.us > clock_now().us ? "armed" : "closed";
 }
 
-// Nobody is left to hear of a failure: the caller is about to end, and closed tables do no harm.
-static void remove_tables(struct nft *nft) {
-  char batch[NFT_SMALL_BATCH_MAX] __attribute__((aligned(8)));
-  uint32_t last;
-  size_t size = nft_rules_remove(&nft->layout, batch, &last);
-  netlink_send(nft, batch, size, last);
+static void nft_gaps(const void *state, fence_gap_fn *tell, void *arg) {
+  const struct nft *nft = state;
+  if (!nft->layout.sees_translated)
+    tell(arg, "ports of a broker behind address translation: the module nft_fib_inet is missing");
+  if (!nft->layout.owned)
+    tell(arg,
+         "the time until the next beat when another program flushes the rules (Linux 6.9 would keep them)");
+  tell(arg, "the time that the machine slept, until the agent runs again: nf_tables' timeouts stand still");
+  tell(arg, "announcements, which the agent itself keeps within its lease");
 }
 
 static void nft_free(void *state, bool remove) {
   struct nft *nft = state;
   if (remove && nft->netlink)
-    remove_tables(nft);
+    nft_remove(nft);
   if (nft->orders >= 0)
     close(nft->orders);
   if (nft->netlink)
@@ -362,21 +275,9 @@ static void lay_out(struct nft *nft) {
     layout->rung_ms[i] = top * (NFT_RUNGS - i) / NFT_RUNGS;
 }
 
-static int open_netlink(struct nft *nft) {
-  nft->netlink = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-  if (!nft->netlink || mnl_socket_bind(nft->netlink, 0, MNL_SOCKET_AUTOPID) < 0)
-    return -errno;
-  int size = NETLINK_BUFFER, on = 1;
-  int fd = mnl_socket_get_fd(nft->netlink);
-  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size,
-               sizeof(size)); // rules that do not fit are refused with EMSGSIZE
-  mnl_socket_setsockopt(nft->netlink, NETLINK_CAP_ACK, &on,
-                        sizeof(on)); // an error without the message it is about
-  return 0;
-}
-
 static int open_orders(struct nft *nft) {
+  if (nft->by_netlink)
+    return 0;
   nft->orders = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (nft->orders < 0)
     return -errno;
@@ -384,19 +285,23 @@ static int open_orders(struct nft *nft) {
   return setsockopt(nft->orders, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ? -errno : 0;
 }
 
-// What outlives us, and nobody else can flush, needs Linux 6.9; before, tables that anybody may flush.
+// What outlives us, and nobody else can flush, needs Linux 6.9; before, tables that anybody may flush. What
+// sees ports before they are translated needs a module that may be missing.
 static int install_first(struct nft *nft) {
-  nft->layout.owned = true;
-  int rc = install(nft);
-  if (rc != -EOPNOTSUPP && rc != -EINVAL)
-    return rc;
-  nft->layout.owned = false;
-  return install(nft);
+  int rc = -EINVAL;
+  for (int less = 0; less < 4 && (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOENT); less++) {
+    nft->layout.owned = less % 2 == 0;
+    nft->layout.sees_translated = less < 2;
+    rc = nft_install(nft);
+  }
+  return rc;
 }
 
 // An order that no rule knows must pass, or a firewall's EPERM would be taken for our rule's; a known one
 // must not.
 static int try_orders(struct nft *nft) {
+  if (nft->by_netlink)
+    return 0;
   int rc = send_order(nft, NFT_ORDER_NOTHING);
   if (rc != 0)
     return rc > 0 ? -EBUSY : rc;
@@ -424,7 +329,7 @@ static int nft_start(struct nft *nft, const char **error) {
   static const struct {
     const char *name;
     int (*run)(struct nft *);
-  } steps[] = {{"opening netlink", open_netlink},
+  } steps[] = {{"opening netlink", nft_netlink_open},
                {"marking datagrams", open_orders},
                {"installing the rules", install_first},
                {"trying the rules", try_orders}};
@@ -438,12 +343,13 @@ static int nft_start(struct nft *nft, const char **error) {
   return 0;
 }
 
-static int nft_open(void **state, const struct fence_settings *settings, const char **error) {
+static int open_by(void **state, const struct fence_settings *settings, bool by_netlink, const char **error) {
   struct nft *nft = calloc(1, sizeof(*nft));
   *error = "out of memory";
   if (!nft)
     return -ENOMEM;
   nft->orders = -1;
+  nft->by_netlink = by_netlink;
   nft->settings = *settings;
   *error = "the cluster's name is too long for the kernel fence";
   int rc = name_table(&nft->layout, settings->cluster);
@@ -462,6 +368,25 @@ static int nft_open(void **state, const struct fence_settings *settings, const c
   return rc;
 }
 
+static int nft_open(void **state, const struct fence_settings *settings, const char **error) {
+  return open_by(state, settings, false, error);
+}
+
+static int netlink_open(void **state, const struct fence_settings *settings, const char **error) {
+  *error =
+      "the kernel fence (netlink) wants a lease of at least 500 ms: a renewal may have to wait for another "
+      "program's rules; make timing.lease_ms longer, or see why neither \"bpf\" nor \"nft\" works here";
+  return settings->lease_ms < FENCE_NETLINK_LEASE_MS_MIN ? -ERANGE : open_by(state, settings, true, error);
+}
+
+static void nft_sweep(const struct fence_settings *settings) {
+  struct nft nft = {.orders = -1};
+  if (name_table(&nft.layout, settings->cluster) == 0 && nft_netlink_open(&nft) == 0)
+    nft_remove(&nft);
+  if (nft.netlink)
+    mnl_socket_close(nft.netlink);
+}
+
 const struct fence_mechanism fence_nft = {
     .name = "nft",
     .enforced = true,
@@ -470,5 +395,20 @@ const struct fence_mechanism fence_nft = {
     .close = nft_close,
     .check = nft_check,
     .text = nft_text,
+    .gaps = nft_gaps,
     .free = nft_free,
+    .sweep = nft_sweep,
+};
+
+const struct fence_mechanism fence_netlink = {
+    .name = "netlink",
+    .enforced = true,
+    .open = netlink_open,
+    .arm = nft_arm,
+    .close = nft_close,
+    .check = nft_check,
+    .text = nft_text,
+    .gaps = nft_gaps,
+    .free = nft_free,
+    .sweep = nft_sweep,
 };

@@ -16,10 +16,13 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_arp.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 
 #define BEFORE_CONNTRACK (-350)
-#define GATE "gate"
+#define GATE_IN "gate_in"
+#define GATE_OUT "gate_out"
+#define AFTER_NAT 350     // addresses are what the wire will see
 #define FLAG_OWNER 0x2u   // since 5.12
 #define FLAG_PERSIST 0x4u // since 6.9
 #define TYPE_MARK 19u     // how the nft program shows the key
@@ -86,7 +89,7 @@ static void write_set(struct writer *w, const char *name) {
 }
 
 // hook < 0: a chain to jump to.
-static void write_chain(struct writer *w, const char *name, int hook) {
+static void write_chain(struct writer *w, const char *name, int hook, int priority) {
   struct nftnl_chain *chain = made(w, nftnl_chain_alloc());
   if (!chain)
     return;
@@ -95,7 +98,7 @@ static void write_chain(struct writer *w, const char *name, int hook) {
   if (hook >= 0) {
     nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
     nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, (uint32_t)hook);
-    nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, BEFORE_CONNTRACK);
+    nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, priority);
     nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
   }
   nftnl_chain_nlmsg_build_payload(begin(w, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL), chain);
@@ -260,33 +263,31 @@ static void write_way_to_orders(struct writer *w) {
   rule_end(w, rule);
 }
 
-// ---- the gate: everything passes while leased, else nothing of a virtual IP ----
+// ---- the gates: everything passes while leased, else nothing that would serve a virtual IP ----
 
-static void write_open(struct writer *w, const char *set) {
-  struct nftnl_rule *rule = rule_begin(w, GATE);
+static void write_open(struct writer *w, const char *chain, const char *set) {
+  struct nftnl_rule *rule = rule_begin(w, chain);
   key_in(w, rule, set);
   verdict(w, rule, NF_ACCEPT, NULL);
   rule_end(w, rule);
 }
 
-// An IP packet of the address's family with the address at `offset` of its header: `code`.
-static void write_address(struct writer *w, const char *chain, int family, const unsigned char *bytes,
-                          bool source, int code) {
-  bool v4 = family == AF_INET;
-  struct nftnl_rule *rule = rule_begin(w, chain);
+static void on_loopback(struct writer *w, struct nftnl_rule *rule, bool incoming) {
+  const uint32_t loopback = 1; // its index in every network namespace
+  meta_is(w, rule, incoming ? NFT_META_IIF : NFT_META_OIF, &loopback, sizeof(loopback));
+}
+
+static void address_is(struct writer *w, struct nftnl_rule *rule, const struct fence_address *a,
+                       bool source) {
+  bool v4 = a->family == AF_INET;
+  uint32_t offset = v4 ? (source ? 12 : 16) : (source ? 8 : 24);
   meta_byte_is(w, rule, NFT_META_NFPROTO, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
-  payload_is(w, rule, NFT_PAYLOAD_NETWORK_HEADER,
-             (v4 ? 12u : 8u) + (source ? 0u
-                                : v4   ? 4u
-                                       : 16u),
-             bytes, v4 ? 4 : 16);
-  verdict(w, rule, code, NULL);
-  rule_end(w, rule);
+  payload_is(w, rule, NFT_PAYLOAD_NETWORK_HEADER, offset, a->bytes, v4 ? 4 : 16);
 }
 
 // Neighbour solicitations are sent to a group, and advertisements may come from another address of ours.
-static void write_neighbour(struct writer *w, uint8_t type, const unsigned char *bytes) {
-  struct nftnl_rule *rule = rule_begin(w, GATE);
+static void write_neighbour(struct writer *w, const char *chain, uint8_t type, const unsigned char *bytes) {
+  struct nftnl_rule *rule = rule_begin(w, chain);
   meta_byte_is(w, rule, NFT_META_NFPROTO, NFPROTO_IPV6);
   meta_byte_is(w, rule, NFT_META_L4PROTO, IPPROTO_ICMPV6);
   payload_is(w, rule, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &type, sizeof(type));
@@ -295,51 +296,70 @@ static void write_neighbour(struct writer *w, uint8_t type, const unsigned char 
   rule_end(w, rule);
 }
 
-static void write_gate(struct writer *w, const struct fence_settings *s) {
-  write_open(w, NFT_LEASE);
-  write_open(w, NFT_SOLE);
-  for (size_t i = 0; i < s->address_count; i++) {
-    write_address(w, GATE, s->address[i].family, s->address[i].bytes, false, NF_DROP);
-    write_address(w, GATE, s->address[i].family, s->address[i].bytes, true, NF_DROP);
-    if (s->address[i].family != AF_INET6)
-      continue;
-    write_neighbour(w, 135, s->address[i].bytes); // solicitation
-    write_neighbour(w, 136, s->address[i].bytes); // advertisement
+// What comes in for the address, or goes out from it; on loopback either, since only its holder has it there.
+static void write_address(struct writer *w, const char *chain, const struct fence_address *a, bool incoming) {
+  for (int way = 0; way < 2; way++) {
+    struct nftnl_rule *rule = rule_begin(w, chain);
+    if (way == 1)
+      on_loopback(w, rule, incoming);
+    address_is(w, rule, a, way == 0 ? !incoming : incoming);
+    verdict(w, rule, NF_DROP, NULL);
+    rule_end(w, rule);
   }
+  if (a->family == AF_INET6)
+    write_neighbour(w, chain, incoming ? 135 : 136, a->bytes); // solicitation, advertisement
 }
 
-static void write_way_to_gate(struct writer *w, const char *chain) {
-  struct nftnl_rule *rule = rule_begin(w, chain);
-  verdict(w, rule, NFT_JUMP, GATE);
-  rule_end(w, rule);
+// ---- ports: on every address of this node, except from itself and from the other node ----
+
+// The address that is the node's own before it is translated, or after.
+static void is_local(struct writer *w, struct nftnl_rule *rule, bool incoming) {
+  const uint32_t local = RTN_LOCAL;
+  struct nftnl_expr *e = expression(w, rule, "fib");
+  if (!e)
+    return;
+  nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+  nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+  nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, incoming ? NFTA_FIB_F_DADDR : NFTA_FIB_F_SADDR);
+  equals(w, rule, &local, sizeof(local));
 }
 
-// ---- ports: on every address, except from this node and from the other node ----
-
-static void write_ports(struct writer *w, const struct fence_settings *s, const char *chain, bool incoming) {
-  const uint32_t loopback = 1; // its index in every network namespace
+static void write_ports(struct writer *w, const struct fence_settings *s, const char *chain, bool incoming,
+                        bool translated) {
   struct nftnl_rule *rule = rule_begin(w, chain);
-  meta_is(w, rule, incoming ? NFT_META_IIF : NFT_META_OIF, &loopback, sizeof(loopback));
+  on_loopback(w, rule, incoming);
   verdict(w, rule, NF_ACCEPT, NULL);
   rule_end(w, rule);
-  for (size_t i = 0; i < s->peer_count; i++)
-    write_address(w, chain, s->peer[i].family, s->peer[i].bytes, incoming, NF_ACCEPT);
+  for (size_t i = 0; i < s->peer_count; i++) {
+    rule = rule_begin(w, chain);
+    address_is(w, rule, &s->peer[i], incoming);
+    verdict(w, rule, NF_ACCEPT, NULL);
+    rule_end(w, rule);
+  }
   for (size_t i = 0; i < s->port_count; i++) {
     rule = rule_begin(w, chain);
     meta_byte_is(w, rule, NFT_META_L4PROTO, IPPROTO_TCP);
     port_is(w, rule, incoming ? 2 : 0, s->port[i]);
+    if (translated)
+      is_local(w, rule, incoming);
     verdict(w, rule, NF_DROP, NULL);
     rule_end(w, rule);
   }
 }
 
+static void write_way(struct writer *w, const char *chain, const char *gate) {
+  struct nftnl_rule *rule = rule_begin(w, chain);
+  verdict(w, rule, NFT_JUMP, gate);
+  rule_end(w, rule);
+}
+
 // ---- the tables ----
 
 static void write_arp_address(struct writer *w, const char *chain, uint32_t offset,
-                              const unsigned char *bytes) {
+                              const unsigned char *bytes, int code) {
   struct nftnl_rule *rule = rule_begin(w, chain);
-  payload_is(w, rule, NFT_PAYLOAD_NETWORK_HEADER, offset, bytes, 4);
-  verdict(w, rule, NF_DROP, NULL);
+  payload_is(w, rule, NFT_PAYLOAD_NETWORK_HEADER, offset, bytes, 4); // of IPv4 over Ethernet
+  verdict(w, rule, code, NULL);
   rule_end(w, rule);
 }
 
@@ -349,44 +369,64 @@ static void renew_table(struct writer *w) {
   write_table(w, NFT_MSG_NEWTABLE, NLM_F_CREATE, w->layout->owned ? FLAG_OWNER | FLAG_PERSIST : 0);
 }
 
+static void write_gates(struct writer *w, const struct fence_settings *s) {
+  for (int incoming = 0; incoming < 2; incoming++) {
+    const char *gate = incoming ? GATE_IN : GATE_OUT;
+    write_chain(w, gate, -1, 0);
+    write_open(w, gate, NFT_LEASE);
+    write_open(w, gate, NFT_SOLE);
+    for (size_t i = 0; i < s->address_count; i++)
+      write_address(w, gate, &s->address[i], incoming);
+  }
+}
+
+// The ports twice: where the broker's own packets pass, and where those of one behind a translated address
+// do.
 static void write_inet(struct writer *w, const struct fence_settings *s) {
-  static const char *const hooks[] = {[NF_INET_PRE_ROUTING] = "prerouting",
-                                      [NF_INET_LOCAL_IN] = "input",
-                                      [NF_INET_FORWARD] = "forward",
-                                      [NF_INET_LOCAL_OUT] = "output"};
+  static const struct {
+    const char *name, *gate;
+    int hook, priority;
+    bool incoming, translated;
+  } chains[] = {{"prerouting", GATE_IN, NF_INET_PRE_ROUTING, BEFORE_CONNTRACK, true, true},
+                {"input", GATE_IN, NF_INET_LOCAL_IN, BEFORE_CONNTRACK, true, false},
+                {"output", GATE_OUT, NF_INET_LOCAL_OUT, BEFORE_CONNTRACK, false, false},
+                {"postrouting", GATE_OUT, NF_INET_POST_ROUTING, AFTER_NAT, false, true}};
   w->family = NFPROTO_INET;
   renew_table(w);
   for (size_t i = 0; i < SETS; i++)
     write_set(w, set_names[i]);
-  write_chain(w, "orders", -1);
-  write_chain(w, GATE, -1);
+  write_chain(w, "orders", -1, 0);
   write_orders(w);
-  write_gate(w, s);
-  for (int hook = NF_INET_PRE_ROUTING; hook <= NF_INET_LOCAL_OUT; hook++) {
-    write_chain(w, hooks[hook], hook);
-    if (hook == NF_INET_LOCAL_OUT)
+  write_gates(w, s);
+  for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+    write_chain(w, chains[i].name, chains[i].hook, chains[i].priority);
+    if (chains[i].hook == NF_INET_LOCAL_OUT)
       write_way_to_orders(w); // before the gate, which may be closed
-    write_way_to_gate(w, hooks[hook]);
+    write_way(w, chains[i].name, chains[i].gate);
+    if (!chains[i].translated || w->layout->sees_translated)
+      write_ports(w, s, chains[i].name, chains[i].incoming, chains[i].translated);
   }
-  write_ports(w, s, "input", true);
-  write_ports(w, s, "output", false);
 }
 
+// Requests for the address, and whatever claims it; but an announcement of the other node's is let in.
 static void write_arp(struct writer *w, const struct fence_settings *s) {
   w->family = NFPROTO_ARP;
   renew_table(w);
   write_set(w, NFT_LEASE);
-  write_chain(w, GATE, -1);
-  write_open(w, NFT_LEASE);
-  for (size_t i = 0; i < s->address_count; i++)
-    if (s->address[i].family == AF_INET) {
-      write_arp_address(w, GATE, 14, s->address[i].bytes); // the sender's, of IPv4 over Ethernet
-      write_arp_address(w, GATE, 24, s->address[i].bytes); // the one asked for
-    }
-  write_chain(w, "input", NF_ARP_IN);
-  write_way_to_gate(w, "input");
-  write_chain(w, "output", NF_ARP_OUT);
-  write_way_to_gate(w, "output");
+  write_set(w, NFT_FRESH);
+  for (int incoming = 0; incoming < 2; incoming++) {
+    const char *gate = incoming ? GATE_IN : GATE_OUT, *chain = incoming ? "input" : "output";
+    write_chain(w, gate, -1, 0);
+    write_open(w, gate, NFT_LEASE);
+    for (size_t i = 0; i < s->address_count; i++)
+      if (s->address[i].family == AF_INET) {
+        write_arp_address(w, gate, 14, s->address[i].bytes, incoming ? NF_ACCEPT : NF_DROP); // the sender's
+        if (incoming)
+          write_arp_address(w, gate, 24, s->address[i].bytes, NF_DROP); // the one asked for
+      }
+    write_chain(w, chain, incoming ? NF_ARP_IN : NF_ARP_OUT, BEFORE_CONNTRACK);
+    write_way(w, chain, gate);
+  }
 }
 
 size_t nft_rules_install(const struct nft_layout *layout, const struct fence_settings *settings, void *buffer,
@@ -408,91 +448,4 @@ size_t nft_rules_install(const struct nft_layout *layout, const struct fence_set
   size_t size = w.failed ? 0 : mnl_nlmsg_batch_size(w.batch);
   mnl_nlmsg_batch_stop(w.batch);
   return size;
-}
-
-// ---- small messages, without the heap: sent at renewals ----
-
-struct message {
-  char *begin, *at;
-  const struct nft_layout *layout;
-  uint32_t sequence;
-};
-
-static struct nlmsghdr *message_begin(struct message *m, int type, uint16_t flags, uint8_t family) {
-  struct nlmsghdr *h = mnl_nlmsg_put_header(m->at);
-  bool edge = type == NFNL_MSG_BATCH_BEGIN || type == NFNL_MSG_BATCH_END;
-  h->nlmsg_type = (uint16_t)(edge ? type : (NFNL_SUBSYS_NFTABLES << 8) | type);
-  h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-  h->nlmsg_seq = ++m->sequence;
-  struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
-  g->nfgen_family = family;
-  g->version = NFNETLINK_V0;
-  g->res_id = htons(edge ? NFNL_SUBSYS_NFTABLES : 0);
-  return h;
-}
-
-static void message_end(struct message *m, const struct nlmsghdr *h) {
-  m->at += (h->nlmsg_len + 3u) & ~3u; // netlink's alignment
-}
-
-static void put_table(struct message *m, int type, uint16_t flags, uint8_t family) {
-  struct nlmsghdr *h = message_begin(m, type, flags, family);
-  mnl_attr_put_strz(h, NFTA_TABLE_NAME, m->layout->table);
-  message_end(m, h);
-}
-
-static void put_element(struct message *m, int type, uint16_t flags, uint64_t timeout_ms) {
-  struct nlmsghdr *h = message_begin(m, type, flags, NFPROTO_ARP);
-  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, m->layout->table);
-  mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, NFT_LEASE);
-  struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
-  struct nlattr *element = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-  struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
-  mnl_attr_put_u32(h, NFTA_DATA_VALUE, NFT_LEASE_KEY);
-  mnl_attr_nest_end(h, key);
-  if (timeout_ms > 0)
-    mnl_attr_put_u64(h, NFTA_SET_ELEM_TIMEOUT, htobe64(timeout_ms));
-  mnl_attr_nest_end(h, element);
-  mnl_attr_nest_end(h, list);
-  message_end(m, h);
-}
-
-static struct message messages_begin(const struct nft_layout *layout, void *buffer) {
-  struct message m = {.begin = buffer, .at = buffer, .layout = layout};
-  message_end(&m, message_begin(&m, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC));
-  return m;
-}
-
-// The last message before the end is the one that asks for an answer.
-static size_t messages_end(struct message *m, uint32_t *last) {
-  *last = m->sequence;
-  message_end(m, message_begin(m, NFNL_MSG_BATCH_END, 0, AF_UNSPEC));
-  return (size_t)(m->at - m->begin);
-}
-
-// Adding first makes deleting succeed whether the element lives, has lapsed, or never was.
-size_t nft_rules_arp_lease(const struct nft_layout *layout, bool open, uint64_t timeout_ms, void *buffer,
-                           uint32_t *last) {
-  struct message m = messages_begin(layout, buffer);
-  put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE, 0);
-  put_element(&m, NFT_MSG_DELSETELEM, open ? 0 : NLM_F_ACK, 0);
-  if (open)
-    put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK, timeout_ms);
-  return messages_end(&m, last);
-}
-
-size_t nft_rules_arp_query(const struct nft_layout *layout, void *buffer, uint32_t *last) {
-  struct message m = {.begin = buffer, .at = buffer, .layout = layout}; // a question is no transaction
-  put_table(&m, NFT_MSG_GETTABLE, NLM_F_ACK, NFPROTO_ARP);
-  *last = m.sequence;
-  return (size_t)(m.at - m.begin);
-}
-
-size_t nft_rules_remove(const struct nft_layout *layout, void *buffer, uint32_t *last) {
-  struct message m = messages_begin(layout, buffer);
-  put_table(&m, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_ARP); // so that there is one to delete
-  put_table(&m, NFT_MSG_DELTABLE, 0, NFPROTO_ARP);
-  put_table(&m, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
-  put_table(&m, NFT_MSG_DELTABLE, NLM_F_ACK, NFPROTO_INET);
-  return messages_end(&m, last);
 }

@@ -29,7 +29,8 @@ struct nft_layout {
   uint32_t control;               // the address the orders go to, in 127.0.0.0/8, in network order
   uint32_t fresh_ms;              // how long NFT_FRESH lasts
   uint32_t rung_ms[NFT_RUNGS];    // falling
-  bool owned;                     // tables belong to our socket, outlive it, and others cannot touch them
+  bool sees_translated; // ports of a broker behind address translation too, which needs nft_fib_inet
+  bool owned;           // tables belong to our socket, outlive it, and others cannot touch them
 };
 
 // Writes to `buffer` (NFT_BATCH_MAX bytes) the one transaction that replaces both tables, whatever was there,
@@ -38,13 +39,21 @@ struct nft_layout {
 size_t nft_rules_install(const struct nft_layout *, const struct fence_settings *, void *buffer,
                          uint32_t *last);
 
-// The same for one short transaction or question, in NFT_SMALL_BATCH_MAX bytes, without the heap: the arp
-// table's lease opened (timeout 0: without a deadline) or closed; whether the arp table is there; both tables
-// removed.
-#define NFT_SMALL_BATCH_MAX 1024
-size_t nft_rules_arp_lease(const struct nft_layout *, bool open, uint64_t timeout_ms, void *buffer,
-                           uint32_t *last);
-size_t nft_rules_arp_query(const struct nft_layout *, void *buffer, uint32_t *last);
+// The same for one short transaction or question, in NFT_SMALL_BATCH_MAX bytes, without the heap: the leases
+// changed; whether both tables are there; both removed.
+#define NFT_SMALL_BATCH_MAX 2048
+
+struct nft_lease_change {
+  bool if_fresh; // only if the arp table's NFT_FRESH lives; else nothing changes, and the answer is -ENOENT
+  uint32_t fresh_ms;   // it is to live so long from now on; 0: left as it is, or gone with if_fresh
+  bool lease, inet;    // the arp table's lease is changed; and the inet table's
+  bool open;           // to this:
+  uint64_t timeout_ms; // 0: without a deadline
+};
+
+size_t nft_rules_lease(const struct nft_layout *, const struct nft_lease_change *, void *buffer,
+                       uint32_t *last);
+size_t nft_rules_query(const struct nft_layout *, void *buffer, uint32_t *last);
 size_t nft_rules_remove(const struct nft_layout *, void *buffer, uint32_t *last);
 
 #endif

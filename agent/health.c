@@ -147,6 +147,36 @@ bool health_broker(struct health *health, const struct broker_view *view) {
   return sum_up(health) || turned;
 }
 
+// ---- a reload ----
+
+static bool same_command(const char *const *one, const char *const *other) {
+  size_t i = 0;
+  while (one[i] != NULL && other[i] != NULL && strcmp(one[i], other[i]) == 0)
+    i++;
+  return one[i] == NULL && other[i] == NULL;
+}
+
+static bool same_check(const struct health_check *one, const struct health_check *other) {
+  if (strcmp(one->name, other->name) != 0 || one->kind != other->kind)
+    return false;
+  return one->kind == HEALTH_TCP    ? strcmp(one->address, other->address) == 0
+         : one->kind == HEALTH_EXEC ? same_command(one->command, other->command)
+                                    : true;
+}
+
+void health_take_over(struct health *health, const struct health *former) {
+  health->reachable = former->reachable;
+  health->proof = former->proof;
+  memcpy(health->trouble, former->trouble, sizeof health->trouble);
+  for (size_t i = 0; i < health->settings.count; i++)
+    for (size_t k = 0; k < former->settings.count; k++)
+      if (same_check(&health->settings.check[i], &former->settings.check[k])) {
+        health->result.check[i] = former->result.check[k];
+        health->run[i].streak = former->run[k].streak;
+      }
+  sum_up(health);
+}
+
 // ---- opening ----
 
 static int check_settings(const struct health_settings *settings, const char **error) {

@@ -65,6 +65,10 @@ int health_open(struct health **, struct loop *, const struct health_settings *,
 // criterion. Returns true when the result changed by it; `changed` is not called for that.
 bool health_broker(struct health *, const struct broker_view *);
 
+// After a reload: what the former ones found stays, for each check that asks the same thing still (name,
+// kind, address and command), until its own results say otherwise. Before the loop runs again.
+void health_take_over(struct health *, const struct health *former);
+
 const struct health_result *health_result(const struct health *);
 void health_close(struct health *); // ends running commands; NULL is allowed
 

@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
   bool only_check = false;
   int c;
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGHUP, SIG_IGN); /* a terminal that goes ends no agent */
+  signal(SIGHUP, SIG_IGN); /* until the loop takes it for a reload */
   log_open("tanist-agent");
   while ((c = getopt_long(argc, argv, "c:n:", options, NULL)) != -1) {
     switch (c) {

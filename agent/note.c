@@ -34,6 +34,8 @@ void note_fact(struct agent *a, const struct fact *fact) {
   char sentence[SENTENCE_MAX];
   runner_sentence(&a->conf, a->self, fact, sentence, sizeof sentence);
   history_fact(a->history, fact);
+  if (fact->type == FACT_ROLE)
+    hooks_reason(a->hooks, sentence);
   tell(a, events_of_fact(a->events, fact), events_fact_level(fact), sentence);
 }
 

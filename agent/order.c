@@ -195,9 +195,10 @@ static const struct {
   bool changes; // takes the right to change something
   void (*run)(struct agent *, uint64_t connection, const struct json *request);
 } requests[] = {
-    {"status", false, status},           {"explain", false, explain_why},  {"events", false, events},
-    {"history", false, history},         {"switchover", true, switchover}, {"form", true, form},
-    {"force-master", true, agent_force}, {"freeze", true, freeze},         {"thaw", true, thaw},
+    {"status", false, status},   {"explain", false, explain_why},     {"events", false, events},
+    {"history", false, history}, {"switchover", true, switchover},    {"report", true, suspicion_report},
+    {"form", true, form},        {"force-master", true, agent_force}, {"freeze", true, freeze},
+    {"thaw", true, thaw},
 };
 
 static void unknown(struct agent *a, uint64_t connection) {

@@ -28,7 +28,8 @@ int orphans_make(const char *directory);
 // negative errno. What is no orphan file is left out.
 int orphans_list(const char *directory, struct orphans_file **files, size_t *count);
 
-// Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL: no path from the root.
+// Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL:
+// no path from the root.
 int orphans_adopt(const char *directory, const char *path);
 
 // Removes the oldest if there are more than ORPHANS_KEPT, and says which; false: there are not.

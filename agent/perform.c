@@ -24,11 +24,15 @@ static void fence_trouble(struct agent *a, int rc) {
     a->fence_trouble[0] = 0;
     return;
   }
+  char text[sizeof a->fence_trouble];
   snprintf(
-      a->fence_trouble, sizeof a->fence_trouble,
-      "the kernel fence could not be set (%s): stepping down; see that no other program removes its tables",
+      text, sizeof text,
+      "the kernel fence could not be set (%s): not leading without; see that no other program removes it",
       strerror(-rc));
-  note(a, note_new(a, "fence", "lost"), LOG_ERROR, "%s", a->fence_trouble);
+  if (strcmp(text, a->fence_trouble) != 0) { /* it is tried again at each beat: told once */
+    memcpy(a->fence_trouble, text, sizeof text);
+    note(a, note_new(a, "fence", "lost"), LOG_ERROR, "%s", text);
+  }
   runner_later(a->runner, EVENT_FENCE_LOST);
 }
 
@@ -78,16 +82,22 @@ void agent_watch(void *arg) {
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
   note_paths(a);
-  if (until.us == INSTANT_PAST.us)
+  agent_failback_look(a);
+  int rc = fence_check(a->fence);
+  if (rc == 0) {
+    if (a->fence_trouble[0] != 0)
+      fence_trouble(a, 0);
+    renew_address(a);
     return;
-  if (fence_check(a->fence) != 0) {
+  }
+  if (rc == -ENOENT)
     note(a, note_new(a, "fence", "removed"), LOG_WARNING,
          "the kernel fence had been removed by another program");
+  if (until.us != INSTANT_PAST.us)
     arm(a, until);
-    runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
-  } else {
-    renew_address(a);
-  }
+  else
+    fence_trouble(a, rc == -ENOENT ? 0 : rc);                   /* it is back, closed as it was */
+  runner_event(a->runner, (struct event){.type = EVENT_TIMER}); /* hears of a fence that is lost */
 }
 
 static void close_fence(struct agent *a) {
@@ -108,11 +118,21 @@ static void apply(struct agent *a, const struct broker_duty *duty) {
   note(a, event, LOG_INFO, "broker: to %s%s%s%s in epoch %llu", broker_mode_name(duty->mode),
        duty->paused ? ", paused" : "", duty->sync ? ", synchronous" : "",
        duty->evict ? ", without its clients" : "", (unsigned long long)duty->epoch);
+  if (!hooks_before(a->hooks, duty))
+    agent_apply(a, duty);
+}
+
+void agent_apply(struct agent *a, const struct broker_duty *duty) {
   state_page_duty(a->state_page, duty);
-  if (!duty->evict) {
-    broker_apply(a->broker, duty);
-    return;
+  if (!duty->evict || !a->given) {
+    struct broker_duty given = *duty;
+    if (duty->evict) /* L10: the driver knows nothing of it yet; the clients' end alone answers for the duty */
+      given.serial = 0, given.evict = false;
+    broker_apply(a->broker, &given);
+    a->given = true;
   }
+  if (!duty->evict)
+    return;
   a->evict_serial = duty->serial; /* paused it is already: the clients alone go */
   broker_kill_clients(a->broker);
 }

@@ -60,6 +60,7 @@ struct redis {
   struct redis_info other;
   struct instant other_asked;
   bool other_known, other_asking;
+  struct instant broken; // since when it says that it does not follow; INSTANT_NEVER: it says no such thing
 
   // The duty
   struct broker_duty duty;

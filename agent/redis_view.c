@@ -23,10 +23,20 @@ static bool same_history(const struct redis *r) {
   return r->other_known && !r->other.master && strcmp(r->other.id, r->info.id) == 0;
 }
 
+static void note_broken(struct redis *r) {
+  if (!r->info.master || !r->other_known || (same_history(r) && r->other.link_up))
+    r->broken = INSTANT_NEVER;
+  else if (r->broken.us == INSTANT_NEVER.us)
+    r->broken = clock_now();
+}
+
+// A Redis that dies breaks with its secondary first, which may be told before its death is known here, and
+// must not be taken for the loss of the secondary (S2): the own one has to answer a question asked after
+// that.
 static bool link_up(const struct redis *r) {
   if (!r->info.master)
     return redis_points_at(r, r->peer_host, r->peer_port) && r->info.link_up;
-  return r->info.online && (!r->other_known || (same_history(r) && r->other.link_up));
+  return r->info.online && r->info_asked.us < r->broken.us;
 }
 
 static const char *state_of(const struct redis *r) {
@@ -80,12 +90,14 @@ void redis_view_update(struct redis *r) {
   view->dead = r->dead;
   view->writable =
       r->reachable && r->info.master && r->pause != PAUSE_ON && (!r->info.sync || r->info.good > 0);
+  note_broken(r);
   view->link = r->known && link_up(r);
   view->position = redis_position(r);
   view->peer = (struct position){0, 0};
   if (r->known && r->info.master && same_history(r))
     view->peer = (struct position){r->epoch, at_least_1(r->other.offset)};
   snprintf(view->state, sizeof(view->state), "%s", state_of(r));
+  snprintf(r->view.incarnation, sizeof(r->view.incarnation), "%s", r->run_id);
   set_trouble(r);
 }
 

@@ -6,19 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include "agent/rtnl.h"
+#include "agent/rtnl_ask.h"
 
-#define ANSWER_TIMEOUT_MS 200
 #define FOREVER UINT32_MAX
-#define DUMP_TRIES 3      // a dump is worth nothing if the addresses changed meanwhile
-#define ANSWER_SIZE 32768 // what the kernel fills in a dump, at most
 
 struct rtnl {
-  struct mnl_socket *socket;
-  uint32_t sequence;
-  _Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
+  struct rtnl_ask ask;
 };
 
 struct question {
@@ -61,44 +56,11 @@ static bool read_address(const struct nlmsghdr *message, struct rtnl_address *ou
   return true;
 }
 
-static int message_error(const struct nlmsghdr *message) {
-  const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
-  return mnl_nlmsg_get_payload_len(message) < sizeof(*error) ? -EBADMSG : error->error;
-}
-
-// One datagram; true: the answer ended with it. Messages of another sequence are answers that an earlier
-// question gave up waiting for.
-static bool read_messages(struct rtnl *r, size_t size, const struct reader *reader, int *result) {
-  int left = (int)size;
+static void tell_address(void *arg, const struct nlmsghdr *message) {
+  const struct reader *reader = arg;
   struct rtnl_address address;
-  for (const struct nlmsghdr *m = (const void *)r->answer; mnl_nlmsg_ok(m, left);
-       m = mnl_nlmsg_next(m, &left)) {
-    if (m->nlmsg_seq != r->sequence)
-      continue;
-    if (m->nlmsg_flags & NLM_F_DUMP_INTR)
-      *result = -EINTR;
-    if (m->nlmsg_type == NLMSG_ERROR)
-      *result = message_error(m);
-    if (m->nlmsg_type == NLMSG_ERROR || m->nlmsg_type == NLMSG_DONE)
-      return true;
-    if (reader && read_address(m, &address))
-      reader->each(reader->arg, &address);
-  }
-  return false;
-}
-
-// The kernel has answered before sendto returns: the timeout is for what should not happen.
-static int read_answer(struct rtnl *r, const struct reader *reader) {
-  int result = 0;
-  for (;;) {
-    ssize_t size = mnl_socket_recvfrom(r->socket, r->answer, sizeof(r->answer));
-    if (size < 0 && errno == EINTR)
-      continue;
-    if (size < 0)
-      return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    if (read_messages(r, (size_t)size, reader, &result))
-      return result;
-  }
+  if (read_address(message, &address))
+    reader->each(reader->arg, &address);
 }
 
 // ---- a question ----
@@ -119,11 +81,8 @@ static struct nlmsghdr *begin(struct question *q, uint16_t type, uint16_t flags,
   return message;
 }
 
-static int ask(struct rtnl *r, struct nlmsghdr *message, const struct reader *reader) {
-  message->nlmsg_seq = ++r->sequence;
-  if (mnl_socket_sendto(r->socket, message, message->nlmsg_len) < 0)
-    return -errno;
-  return read_answer(r, reader);
+static int ask(struct rtnl *r, struct nlmsghdr *message) {
+  return rtnl_ask(&r->ask, message, NULL, NULL);
 }
 
 static int put_address(struct rtnl *r, const struct rtnl_address *a, uint16_t flags, bool routed,
@@ -140,7 +99,7 @@ static int put_address(struct rtnl *r, const struct rtnl_address *a, uint16_t fl
   const struct ifa_cacheinfo lifetime = {.ifa_prefered = a->family == AF_INET6 ? 0 : seconds,
                                          .ifa_valid = seconds};
   mnl_attr_put(message, IFA_CACHEINFO, sizeof(lifetime), &lifetime);
-  return ask(r, message, NULL);
+  return ask(r, message);
 }
 
 int rtnl_add(struct rtnl *r, const struct rtnl_address *a, bool routed, uint32_t lifetime_s) {
@@ -153,35 +112,21 @@ int rtnl_renew(struct rtnl *r, const struct rtnl_address *a, bool routed, uint32
 
 int rtnl_delete(struct rtnl *r, const struct rtnl_address *a) {
   struct question q = {0};
-  int rc = ask(r, begin(&q, RTM_DELADDR, NLM_F_ACK, a), NULL);
+  int rc = ask(r, begin(&q, RTM_DELADDR, NLM_F_ACK, a));
   return rc == -EADDRNOTAVAIL || rc == -ENODEV ? 0 : rc;
 }
 
 int rtnl_each(struct rtnl *r, rtnl_address_fn *each, void *arg) {
-  const struct reader reader = {each, arg};
+  struct reader reader = {each, arg};
   int rc = -EINTR;
-  for (int i = 0; i < DUMP_TRIES && rc == -EINTR; i++) {
+  for (int i = 0; i < RTNL_DUMP_TRIES && rc == -EINTR; i++) {
     struct question q = {0}; // family 0: all
-    rc = ask(r, begin(&q, RTM_GETADDR, NLM_F_DUMP, NULL), &reader);
+    rc = rtnl_ask(&r->ask, begin(&q, RTM_GETADDR, NLM_F_DUMP, NULL), tell_address, &reader);
   }
   return rc;
 }
 
 // ---- life ----
-
-static int open_socket(struct rtnl *r) {
-  const struct timeval timeout = {.tv_usec = ANSWER_TIMEOUT_MS * 1000};
-  int on = 1;
-  r->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-  if (!r->socket || mnl_socket_bind(r->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-    return -errno;
-  int fd = mnl_socket_get_fd(r->socket);
-  if (setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on)) <
-          0 || // an error comes without its question
-      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
-    return -errno;
-  return 0;
-}
 
 int rtnl_open(struct rtnl **out) {
   // The kernel looks at the capability before it looks for interface 0, which there never is.
@@ -189,7 +134,7 @@ int rtnl_open(struct rtnl **out) {
   struct rtnl *r = calloc(1, sizeof(*r));
   if (!r)
     return -ENOMEM;
-  int rc = open_socket(r);
+  int rc = rtnl_ask_open(&r->ask);
   if (rc == 0)
     rc = rtnl_delete(r, &nowhere);
   if (rc < 0)
@@ -202,7 +147,6 @@ int rtnl_open(struct rtnl **out) {
 void rtnl_free(struct rtnl *r) {
   if (!r)
     return;
-  if (r->socket)
-    mnl_socket_close(r->socket);
+  rtnl_ask_close(&r->ask);
   free(r);
 }

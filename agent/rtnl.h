@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addresses of interfaces over rtnetlink, for vip.c: the only file that speaks it. One question at a
-// time, each answered before the return; an answer that stays away is -ETIMEDOUT after 200 ms.
+// The addresses of interfaces over rtnetlink, for vip.c. One question at a time, each answered before the
+// return (rtnl_ask.h).
 #ifndef TANIST_AGENT_RTNL_H
 #define TANIST_AGENT_RTNL_H
 

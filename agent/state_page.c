@@ -96,7 +96,7 @@ static void nothing(struct state_page *p) {
 }
 
 int state_page_open(struct state_page **out, const struct state_page_settings *settings) {
-  struct page_head head = {.magic = PAGE_STATE_MAGIC, .layout = PAGE_LAYOUT, .self = settings->self};
+  struct page_head head = {.magic = PAGE_REPORT_MAGIC, .layout = PAGE_LAYOUT, .self = settings->self};
   uint8_t *cluster = head.cluster;
   *out = NULL;
   struct state_page *p = calloc(1, sizeof *p);
@@ -106,24 +106,27 @@ int state_page_open(struct state_page **out, const struct state_page_settings *s
   p->fd = p->report_fd = -1;
   bytes_put_u64(&cluster, settings->cluster);
   int rc = page_boot_id(head.boot_id);
+  if (rc == 0) /* the first: whoever finds the state page may report */
+    rc = page_make(&p->report, &p->report_fd, settings->report_path, &head, REPORT_MODE);
+  head.magic = PAGE_STATE_MAGIC;
   if (rc == 0)
     rc = page_make(&p->page, &p->fd, settings->state_path, &head, STATE_MODE);
-  head.magic = PAGE_REPORT_MAGIC;
-  if (rc == 0)
-    rc = page_make(&p->report, &p->report_fd, settings->report_path, &head, REPORT_MODE);
   if (rc != 0) {
-    page_unmap(p->page, p->fd);
+    page_unmap(p->report, p->report_fd);
     free(p);
     return rc;
   }
   /* how often it led counts on over a restart, so that no reader takes two reigns for one */
-  if (!page_read(p->page, &p->state, PAGE_WORDS(struct page_state)))
+  bool whole = page_read(p->page, &p->state, PAGE_WORDS(struct page_state));
+  if (!whole)
     memset(&p->state, 0, sizeof p->state);
+  p->state.max_lag = settings->max_lag;
   if (!settings->admits)
     p->state.admitted = PAGE_ANYBODY;
   else if (p->state.admitted == PAGE_ANYBODY)
     p->state.admitted = 0;
-  nothing(p);
+  if (!settings->resumes || !whole)
+    nothing(p);
   *out = p;
   return 0;
 }
@@ -164,10 +167,11 @@ bool state_page_reported(const struct state_page *p, struct page_report *report)
   return page_read(p->report, report, PAGE_WORDS(struct page_report));
 }
 
-void state_page_close(struct state_page *p) {
+void state_page_close(struct state_page *p, bool as_they_are) {
   if (p == NULL)
     return;
-  nothing(p);
+  if (!as_they_are)
+    nothing(p);
   page_unmap(p->page, p->fd);
   page_unmap(p->report, p->report_fd);
   free(p);

@@ -16,12 +16,14 @@ struct state_page_settings {
   unsigned self;              // VOTER_A or VOTER_B
   uint64_t cluster;           // seal_cluster_id
   const char *brokers[NODES]; // how each broker is reached by the other; "" or NULL where not given
+  uint64_t max_lag; // async: so far behind may the other be when something is acknowledged
   bool admits; // a duty is for one broker only, the one that state_page_admit names
+  bool resumes; // L10: this node goes on as what it was
   uint32_t alive_ms;          // a reader may find the agent dead when it has written nothing for so long
 };
 
 // Makes both pages, or takes up those of a former agent under their inodes; says at once that this node is no
-// master. 0 or a negative errno. The settings' brokers must outlive it.
+// master, unless `resumes`. 0 or a negative errno. The settings' brokers must outlive it.
 int state_page_open(struct state_page **, const struct state_page_settings *);
 
 void state_page_lease(struct state_page *, struct instant until); // PAST: none, NEVER: sole ownership
@@ -39,6 +41,7 @@ bool state_page_reported(const struct state_page *, struct page_report *);
 // After each list of actions, and at least each beat.
 void state_page_update(struct state_page *, const struct core *, struct instant now);
 
-void state_page_close(struct state_page *); // leaves the pages, without lease and duty; NULL is allowed
+// Leaves the pages, without lease and duty, or `as_they_are` for an agent that goes on (L10). NULL is allowed.
+void state_page_close(struct state_page *, bool as_they_are);
 
 #endif

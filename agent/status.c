@@ -57,6 +57,18 @@ static struct json *check(const struct agent *a, size_t i) {
   return check;
 }
 
+/* Said before anything is lost, not after. */
+static void put_loss(const struct agent *a, struct json *broker, bool pair) {
+  char note[160];
+  uint64_t most = a->conf.broker.max_lag_bytes;
+  json_put_uint(broker, "may_lose", pair ? most : 0);
+  snprintf(note, sizeof note,
+           pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
+                : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
+           (unsigned long long)most);
+  json_put_text(broker, "note", note);
+}
+
 static struct json *broker(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   const struct broker_view *view = broker_view(a->broker);
@@ -78,7 +90,9 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
-  if (a->conf.broker.driver == DRIVER_REDIS)
+  if (a->conf.broker.replication == REPLICATION_ASYNC)
+    put_loss(a, broker, core->voter.ballot.sync.mode == RECORD_PAIR);
+  if (a->conf.broker.driver == DRIVER_REDIS && a->conf.broker.replication == REPLICATION_SYNC)
     json_put_text(
         broker, "note",
         "Redis acknowledges asynchronously: only writes confirmed by WAIT 1 are promised to survive");
@@ -144,6 +158,16 @@ static struct json *rejected(const struct agent *a) {
   return rejected;
 }
 
+static struct json *traffic(const struct agent *a) {
+  struct endpoint_counters counters = endpoint_counters(runner_endpoint(a->runner));
+  struct json *traffic = json_new_object();
+  json_put_uint(traffic, "datagrams_in", counters.datagrams_in);
+  json_put_uint(traffic, "bytes_in", counters.bytes_in);
+  json_put_uint(traffic, "datagrams_out", counters.datagrams_out);
+  json_put_uint(traffic, "bytes_out", counters.bytes_out);
+  return traffic;
+}
+
 __attribute__((format(printf, 2, 3))) static void warn(struct json *warnings, const char *format, ...) {
   char text[512];
   va_list args;
@@ -201,20 +225,38 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  warn_if(list, a->reload_trouble);
   char trouble[512];
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
   warn_if(list, history_trouble(a->history, trouble, sizeof trouble));
   marks_warn(a->marks, &a->conf, &core->voter.ballot, list);
+  warn_if(list, a->http_trouble);
+  warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
   warn_if(list, a->address_trouble);
+  suspicion_warn(a, list);
   warn_of_broker(a, list);
   warn_of_voters(a, list);
   return list;
 }
 
+static void add_gap(void *notes, const char *sentence) {
+  json_add_text(notes, sentence);
+}
+
+static struct json *fence(const struct agent *a) {
+  struct json *fence = json_new_object(), *notes = json_new_array();
+  json_put_text(fence, "kernel", fence_state(a->fence));
+  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
+  json_put_text(fence, "watchdog", "none");
+  fence_gaps(a->fence, add_gap, notes);
+  json_put(fence, "notes", notes);
+  return fence;
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  struct json *status = json_new_object(), *fence = json_new_object(), *voters = json_new_array();
+  struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
   json_put_text(status, "role", role_name(core->role));
@@ -228,15 +270,15 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
-  json_put_text(fence, "kernel", fence_state(a->fence));
-  json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
-  json_put(status, "fence", fence);
+  json_put(status, "fence", fence(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));
   json_put(status, "voters", voters);
   json_put(status, "rejected", rejected(a));
+  json_put(status, "traffic", traffic(a));
+  json_put_uint(status, "events", events_count(a->events));
+  json_put_uint(status, "reigns", history_count(a->history));
   json_put(status, "warnings", warnings(a));
   return status;
 }

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
   bool only_check = false;
   int c;
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGHUP, SIG_IGN); /* a terminal that goes ends no witness */
+  signal(SIGHUP, SIG_IGN); /* until the loop takes it for a reload */
   log_open("tanist-witness");
   while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
     switch (c) {

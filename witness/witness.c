@@ -1,96 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "witness/witness.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/base/log.h"
 
 #define ERROR_SIZE 512
-
-// ---- configurations ----
-
-static int add_file(struct witness *w, const char *path) {
-  struct witnessed *one = calloc(1, sizeof *one);
-  struct conf_errors *errors = calloc(1, sizeof *errors);
-  struct witnessed **more = realloc(w->at, (w->count + 1) * sizeof(struct witnessed *));
-  w->at = more != NULL ? more : w->at;
-  int rc = one == NULL || errors == NULL || more == NULL ? -ENOMEM : cluster_load(&one->conf, path, errors);
-  if (rc != 0 && errors != NULL)
-    cluster_print_errors(stderr, errors);
-  free(errors);
-  for (size_t i = 0; rc == 0 && i < w->count; i++) {
-    if (strcmp(w->at[i]->conf.name, one->conf.name) != 0)
-      continue;
-    fprintf(stderr, "%s:1: cluster \"%s\" has a configuration already; allowed: one file a cluster\n", path,
-            one->conf.name);
-    cluster_free(&one->conf);
-    rc = -EINVAL;
-  }
-  if (rc != 0) {
-    free(one);
-    return rc;
-  }
-  one->witness = w;
-  w->at[w->count++] = one;
-  return 0;
-}
-
-static int is_configuration(const struct dirent *entry) {
-  size_t length = strlen(entry->d_name);
-  return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
-}
-
-static int add_directory(struct witness *w, const char *directory) {
-  struct dirent **entries;
-  char path[1024];
-  int rc = 0, count = scandir(directory, &entries, is_configuration, alphasort);
-  if (count < 0)
-    return -errno;
-  for (int i = 0; i < count; i++) {
-    snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name);
-    int one = add_file(w, path); /* all errors are told, not the first alone */
-    rc = rc != 0 ? rc : one;
-    free(entries[i]);
-  }
-  free(entries);
-  return rc;
-}
-
-static int add_all(struct witness *w, const struct witness_options *options) {
-  int rc = 0;
-  for (size_t i = 0; i < options->file_count; i++) {
-    struct stat at;
-    bool directory = stat(options->file[i], &at) == 0 && S_ISDIR(at.st_mode);
-    int one = directory ? add_directory(w, options->file[i]) : add_file(w, options->file[i]);
-    rc = rc != 0 ? rc : one;
-  }
-  return rc;
-}
-
-static void forget_all(struct witness *w) {
-  for (size_t i = 0; i < w->count; i++) {
-    runner_close(w->at[i]->runner);
-    marks_close(w->at[i]->marks);
-    events_close(w->at[i]->events);
-    history_close(w->at[i]->history);
-    cluster_free(&w->at[i]->conf);
-    free(w->at[i]);
-  }
-  free(w->at);
-}
-
-int witness_check(const struct witness_options *options) {
-  struct witness w = {0};
-  int rc = add_all(&w, options);
-  forget_all(&w);
-  return rc == 0 ? 0 : 2;
-}
 
 // ---- at work ----
 
@@ -309,28 +228,49 @@ static int open_events(struct witnessed *one, const char *directory) {
   return 0;
 }
 
-static int open_clusters(struct witness *w, const struct witness_options *options) {
+int witness_open_one(struct witnessed *one, char *error, size_t size) {
+  const struct witness *w = one->witness;
+  const char *directory = w->options->state_directory;
+  char trace[1024];
   struct runner_shared shared = {.loop = w->loop,
                                  .net = w->net,
                                  .crypto = w->crypto,
-                                 .state_directory = options->state_directory,
-                                 .trace = options->trace};
-  char error[ERROR_SIZE], trace[1024];
+                                 .state_directory = directory,
+                                 .trace = w->options->trace};
+  if (shared.trace != NULL && w->traces) { /* a trace is one core's */
+    snprintf(trace, sizeof trace, "%s.%s", shared.trace, one->conf.name);
+    shared.trace = trace;
+  }
+  struct runner_hands hands = {
+      .arg = one, .perform = perform, .stepped = stepped, .note = on_note, .noted = on_noted};
+  int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, size);
+  if (rc == 0 && (open_marks(one, directory) != 0 || open_events(one, directory) != 0)) {
+    snprintf(error, size, "out of memory");
+    rc = -ENOMEM;
+  }
+  return rc;
+}
+
+void witness_start_one(struct witnessed *one) {
+  struct json *event = events_new(one->events, "daemon", "started");
+  json_put_text(event, "version", TANIST_VERSION);
+  events_add(one->events, event, LOG_NOTICE, "the witness has started");
+  runner_start(one->runner);
+}
+
+void witness_tell(struct witnessed *one, const char *what, enum log_level level, const char *sentence) {
+  tell(one, events_new(one->events, "daemon", what), level, sentence);
+}
+
+static int open_clusters(struct witness *w) {
+  char error[ERROR_SIZE];
+  w->traces = w->count > 1;
   for (size_t i = 0; i < w->count; i++) {
-    struct witnessed *one = w->at[i];
-    if (options->trace != NULL && w->count > 1) { /* a trace is one core's */
-      snprintf(trace, sizeof trace, "%s.%s", options->trace, one->conf.name);
-      shared.trace = trace;
-    }
-    struct runner_hands hands = {
-        .arg = one, .perform = perform, .stepped = stepped, .note = on_note, .noted = on_noted};
-    int rc = runner_open(&one->runner, &shared, &one->conf, VOTER_W, &hands, error, sizeof error);
-    if (rc != 0)
-      log_error("%s: %s", one->conf.name, error);
-    rc = rc != 0 ? rc : open_marks(one, options->state_directory);
-    rc = rc != 0 ? rc : open_events(one, options->state_directory);
-    if (rc != 0)
+    int rc = witness_open_one(w->at[i], error, sizeof error);
+    if (rc != 0) {
+      log_error("%s: %s", w->at[i]->conf.name, error);
       return rc;
+    }
   }
   return 0;
 }
@@ -353,32 +293,30 @@ static int serve(struct witness *w, const struct witness_options *options) {
     log_error("no memory, or OpenSSL lacks X25519, HKDF or AES-256-GCM");
     return -ENOMEM;
   }
-  int rc = open_clusters(w, options);
+  int rc = open_clusters(w);
   rc = rc != 0 ? rc : open_control(w, options->run_directory);
   struct loop_signal *term = loop_signal_new(w->loop, SIGTERM, on_signal, w);
   struct loop_signal *interrupt = loop_signal_new(w->loop, SIGINT, on_signal, w);
-  if (rc != 0 || term == NULL || interrupt == NULL)
+  struct loop_signal *hangup = loop_signal_new(w->loop, SIGHUP, witness_reload, w);
+  if (rc != 0 || term == NULL || interrupt == NULL || hangup == NULL)
     return rc != 0 ? rc : -ENOMEM;
-  for (size_t i = 0; i < w->count; i++) {
-    struct json *event = events_new(w->at[i]->events, "daemon", "started");
-    json_put_text(event, "version", TANIST_VERSION);
-    events_add(w->at[i]->events, event, LOG_NOTICE, "the witness has started");
-    runner_start(w->at[i]->runner);
-  }
+  witness_web_open(w);
+  for (size_t i = 0; i < w->count; i++)
+    witness_start_one(w->at[i]);
   log_notice("witness of %zu cluster%s", w->count, w->count == 1 ? "" : "s");
   return loop_run(w->loop);
 }
 
 int witness_run(const struct witness_options *options) {
-  struct witness w = {0};
-  int rc = add_all(&w, options);
+  struct witness w = {.options = options};
+  int rc = witness_read(&w);
   if (rc != 0) {
-    forget_all(&w);
+    witness_forget(&w);
     return 2;
   }
   rc = serve(&w, options);
   control_close(w.control);
-  forget_all(&w);
+  witness_forget(&w);
   crypto_free(w.crypto);
   net_free(w.net);
   loop_free(w.loop);

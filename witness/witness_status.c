@@ -61,6 +61,8 @@ static struct json *warnings(const struct witnessed *w) {
   const struct core *core = runner_core(w->runner);
   struct json *list = json_new_array();
   char text[256];
+  if (w->witness->trouble[0] != 0)
+    json_add_text(list, w->witness->trouble);
   if (core->voter.ballot.blank)
     json_add_text(
         list, "this voter is blank: its votes do not count until the cluster is formed, or it has followed a "
@@ -87,7 +89,7 @@ static struct json *warnings(const struct witnessed *w) {
   return list;
 }
 
-static struct json *cluster(const struct witnessed *w) {
+struct json *witness_cluster_status(const struct witnessed *w) {
   const struct core *core = runner_core(w->runner);
   const struct promise *promise = &core->voter.promise;
   bool promised = voter_promised(&core->voter, clock_now()) && promise->leader < NODES;
@@ -106,6 +108,8 @@ static struct json *cluster(const struct witnessed *w) {
     json_add(voters, node(w, i));
   json_put(cluster, "voters", voters);
   json_put(cluster, "rejected", rejected(w));
+  json_put_uint(cluster, "events", events_count(w->events));
+  json_put_uint(cluster, "reigns", history_count(w->history));
   json_put(cluster, "warnings", warnings(w));
   return cluster;
 }
@@ -113,7 +117,7 @@ static struct json *cluster(const struct witnessed *w) {
 struct json *witness_status(const struct witness *witness) {
   struct json *status = json_new_object(), *clusters = json_new_array();
   for (size_t i = 0; i < witness->count; i++)
-    json_add(clusters, cluster(witness->at[i]));
+    json_add(clusters, witness_cluster_status(witness->at[i]));
   json_put(status, "clusters", clusters);
   return status;
 }

@@ -13,9 +13,7 @@
 
 #define LAYOUT 2
 #define LAYOUT_BEFORE_FORCE 1 // ended where `forced` begins now
-#define RECORD_BYTES (8 + 4 + 1 + 1)
-#define COMMON_BYTES (4 + 8 + RECORD_BYTES + 4 + 1 + (4 + 1) + VOTERS * (8 + RECORD_BYTES))
-#define BALLOT_BYTES (COMMON_BYTES + NODES * 8)
+#define COMMON_BYTES (BALLOT_BYTES - NODES * 8)
 static_assert(BALLOT_BYTES <= DURABLE_PAYLOAD_MAX, "a ballot fits into a slot");
 
 #define NAME_MAX_BYTES 232 // of the file; leaves room for what set-aside adds
@@ -38,7 +36,7 @@ static void put_record(uint8_t **at, const struct record *record) {
   bytes_put_u8(at, sole ? record->owner : NOBODY);
 }
 
-static void encode(uint8_t bytes[BALLOT_BYTES], const struct ballot *ballot) {
+void ballot_encode(uint8_t bytes[BALLOT_BYTES], const struct ballot *ballot) {
   uint8_t *at = bytes;
   bytes_put_u32(&at, LAYOUT);
   bytes_put_u64(&at, ballot->epoch);
@@ -71,7 +69,7 @@ static bool get_bool(const uint8_t **at, bool *value) {
   return byte <= 1;
 }
 
-static int decode(struct ballot *ballot, const uint8_t *bytes, size_t size) {
+int ballot_decode(struct ballot *ballot, const uint8_t *bytes, size_t size) {
   const uint8_t *at = bytes;
   if (size < 4)
     return -EBADMSG;
@@ -167,7 +165,7 @@ static int create(struct ballot_store *store, const char *directory, const char 
   *out = (struct ballot){.blank = true, .sync = blank_record};
   for (unsigned i = 0; i < VOTERS; i++)
     out->seen[i].sync = blank_record;
-  encode(bytes, out);
+  ballot_encode(bytes, out);
   int rc = durable_create(&store->durable, directory, name, identity, bytes, sizeof bytes);
   return rc == -EEXIST ? -EBUSY : rc; // there was none a moment ago: another process just made it
 }
@@ -180,7 +178,7 @@ static int open_store(struct ballot_store *store, const char *directory, const c
   if (*fresh)
     rc = create(store, directory, name, identity, out);
   else if (rc == 0)
-    rc = decode(out, content.payload, content.size);
+    rc = ballot_decode(out, content.payload, content.size);
   if (rc != 0)
     explain(rc, directory, name, &content);
   store->torn = rc == 0 && content.torn;
@@ -218,7 +216,7 @@ bool ballot_torn(const struct ballot_store *store) {
 
 int ballot_write(struct ballot_store *store, const struct ballot *ballot) {
   uint8_t bytes[BALLOT_BYTES];
-  encode(bytes, ballot);
+  ballot_encode(bytes, ballot);
   return durable_write(store->durable, bytes, sizeof bytes);
 }
 

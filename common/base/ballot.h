@@ -6,8 +6,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/core/types.h"
+
+#define BALLOT_RECORD_BYTES (8 + 4 + 1 + 1)
+#define BALLOT_BYTES                                                                                         \
+  (4 + 8 + BALLOT_RECORD_BYTES + 4 + 1 + (4 + 1) + VOTERS * (8 + BALLOT_RECORD_BYTES) + NODES * 8)
 
 struct ballot_store;
 
@@ -26,6 +31,11 @@ bool ballot_torn(const struct ballot_store *);
 // 0 once it is on the disk, by one write and one sync; after an error the former ballot is untouched, and the
 // write may be tried again. Allocates nothing.
 int ballot_write(struct ballot_store *, const struct ballot *);
+
+// What the file holds of it. Decoding: 0, -EBADMSG for what no ballot can be, -EPROTONOSUPPORT for a newer
+// layout.
+void ballot_encode(uint8_t bytes[BALLOT_BYTES], const struct ballot *ballot);
+int ballot_decode(struct ballot *ballot, const uint8_t *bytes, size_t size);
 
 void ballot_close(struct ballot_store *); // NULL is allowed
 

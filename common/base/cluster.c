@@ -77,6 +77,11 @@ void cluster_print_errors(FILE *f, const struct conf_errors *errors) {
     fprintf(f, "and %zu more\n", errors->more);
 }
 
+size_t cluster_restart_keys(const struct cluster_conf *one, const struct cluster_conf *other, char *buf,
+                            size_t size) {
+  return conf_restart_keys(&cluster_table, one, other, buf, size);
+}
+
 size_t cluster_canonical(const struct cluster_conf *cluster, char *buf, size_t size) {
   return conf_canonical(&cluster_table, cluster, buf, size);
 }

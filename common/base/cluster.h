@@ -65,6 +65,7 @@ enum cluster_driver {
 };
 enum cluster_check_kind { CHECK_BROKER, CHECK_TCP, CHECK_EXEC };
 enum cluster_kernel { KERNEL_REQUIRE, KERNEL_PREFER, KERNEL_OFF };
+#define FENCE_NETLINK_LEASE_MS_MIN 500u // a fourth of the lease is what a renewal may wait for others' rules
 enum cluster_mechanism { MECHANISM_AUTO, MECHANISM_BPF, MECHANISM_NFT, MECHANISM_NETLINK };
 enum cluster_failback { FAILBACK_MANUAL, FAILBACK_AUTO };
 
@@ -136,6 +137,9 @@ void cluster_complete(struct cluster_conf *, struct conf *);
 
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);
+
+// The keys in which two configurations differ that cannot change while a daemon runs: "a.b, c". Their number.
+size_t cluster_restart_keys(const struct cluster_conf *, const struct cluster_conf *, char *buf, size_t size);
 
 // The text over which the three compare their configurations: all but *_directory, http and hooks. Returns
 // its length, as snprintf; CLUSTER_CANONICAL_MAX bytes are always enough.

@@ -153,7 +153,7 @@ static void complete_vips(struct cluster_conf *c, struct conf *conf) {
 // In the order of enum cluster_driver: has it a switch for synchronous replication?
 static const bool can_sync[] = {
     [DRIVER_NONE] = false,     [DRIVER_REDIS] = true, [DRIVER_POSTGRESQL] = true, [DRIVER_EXEC] = false,
-    [DRIVER_COPROCESS] = true, [DRIVER_OCF] = false,  [DRIVER_SYSTEMD] = false, [DRIVER_LIBRARY] = true};
+    [DRIVER_COPROCESS] = true, [DRIVER_OCF] = false,  [DRIVER_SYSTEMD] = false,   [DRIVER_LIBRARY] = true};
 
 static void complete_replication(struct cluster_conf *c, struct conf *conf) {
   const char *driver = cluster_driver_name(c);
@@ -167,6 +167,16 @@ static void complete_replication(struct cluster_conf *c, struct conf *conf) {
   if (c->broker.replication == REPLICATION_SHARED && c->broker.driver == DRIVER_REDIS)
     conf_error(conf, "broker.replication",
                "\"broker.replication\" is \"shared\", which driver \"%s\" cannot; allowed with it: \"sync\", "
+               "\"none\"",
+               driver);
+  if ((c->broker.replication == REPLICATION_ASYNC) != (c->broker.max_lag_bytes > 0))
+    conf_error(conf, "broker.max_lag_bytes",
+               c->broker.max_lag_bytes > 0
+                   ? "\"broker.max_lag_bytes\" is given, but broker.replication is not \"async\"; allowed: 0, or \"async\""
+                   : "\"broker.max_lag_bytes\" is 0, but broker.replication is \"async\"; allowed: how much a failover may lose, 1 or more");
+  if (c->broker.replication == REPLICATION_ASYNC && !can_sync[c->broker.driver])
+    conf_error(conf, "broker.replication",
+               "\"broker.replication\" is \"async\", but driver \"%s\" tells no positions; allowed with it: \"shared\", "
                "\"none\"",
                driver);
   if (c->broker.strict && c->broker.replication != REPLICATION_SYNC)
@@ -303,6 +313,12 @@ static void complete_fence(struct cluster_conf *c, struct conf *conf) {
       if (ports->at[i] == ports->at[j])
         conf_error(conf, "fence.ports", "\"fence.ports\" has %u twice; allowed: each port once",
                    ports->at[i]);
+  if (c->fence.mechanism == MECHANISM_NETLINK && c->lease_ms < FENCE_NETLINK_LEASE_MS_MIN)
+    conf_error(
+        conf, "fence.mechanism",
+        "\"fence.mechanism\" is \"netlink\", whose renewals may have to wait for other programs, with a "
+        "lease of %u ms; allowed: a lease of %u ms or more, or another mechanism",
+        c->lease_ms, FENCE_NETLINK_LEASE_MS_MIN);
 }
 
 static void complete_policy(struct cluster_conf *c, struct conf *conf) {

@@ -64,8 +64,9 @@ struct conf_key {
   const char *allowed;            // that form in words
   const char
       *later; // not built yet, refused when used: "*" all but the default, or some of the words "bpf|netlink"
-  bool local; // may differ from machine to machine: no part of the canonical print
-  size_t at;  // offset in the object; of a key of a list's elements: in the element
+  bool reload;     // may change while the daemon runs (SIGHUP); of a list: with all its elements
+  bool local;      // may differ from machine to machine: no part of the canonical print
+  size_t at;       // offset in the object; of a key of a list's elements: in the element
   size_t count_at; // LIST: offset of the count in the object
   size_t stride;   // LIST: size of an element; `max` of them have room
   const char *help;
@@ -117,6 +118,11 @@ int conf_print_manual(const struct conf_table *, FILE *);
 // All values but the local ones, as text in a fixed order: equal texts, equal settings. Returns the length it
 // needs without the end mark, as snprintf does.
 size_t conf_canonical(const struct conf_table *, const void *object, char *buf, size_t size);
+
+// The paths of all keys, local ones too, in which two objects differ and that are not marked `reload`: "a.b,
+// c". Returns their number. Both have been read by this table.
+size_t conf_restart_keys(const struct conf_table *, const void *one, const void *other, char *buf,
+                         size_t size);
 
 // ---- between conf's own files ----
 

@@ -81,6 +81,54 @@ static void put_value(struct sink *s, const struct conf_key *key, const void *va
   }
 }
 
+static bool same_value(const struct conf_key *key, const void *one, const void *other) {
+  char a[8192], b[8192]; /* sixteen texts of the longest kind fit */
+  struct sink x = {.buf = a, .size = sizeof a}, y = {.buf = b, .size = sizeof b};
+  put_value(&x, key, one);
+  put_value(&y, key, other);
+  return x.used == y.used && memcmp(a, b, x.used < sizeof a ? x.used : sizeof a) == 0;
+}
+
+static const struct conf_key *list_of(const struct conf_table *t, const struct conf_key *key) {
+  const char *end = strstr(key->path, "[].");
+  for (size_t i = 0; end != NULL && i < t->count; i++)
+    if (strlen(t->at[i].path) == (size_t)(end - key->path) &&
+        strncmp(t->at[i].path, key->path, (size_t)(end - key->path)) == 0)
+      return &t->at[i];
+  return NULL;
+}
+
+static size_t count_of(const struct conf_key *list, const char *object) {
+  return *(const size_t *)(const void *)(object + list->count_at);
+}
+
+static bool same_key(const struct conf_table *t, const struct conf_key *key, const char *one,
+                     const char *other) {
+  const struct conf_key *list = list_of(t, key);
+  if (key->type == CONF_LIST)
+    return count_of(key, one) == count_of(key, other);
+  if (list == NULL)
+    return same_value(key, one + key->at, other + key->at);
+  size_t n = list->reload || count_of(list, one) != count_of(list, other) ? 0 : count_of(list, one);
+  for (size_t i = 0; i < n; i++)
+    if (!same_value(key, one + list->at + i * list->stride + key->at,
+                    other + list->at + i * list->stride + key->at))
+      return false;
+  return true;
+}
+
+size_t conf_restart_keys(const struct conf_table *t, const void *one, const void *other, char *buf,
+                         size_t size) {
+  struct sink s = {.buf = buf, .size = size};
+  size_t found = 0;
+  if (size > 0)
+    buf[0] = '\0';
+  for (size_t i = 0; i < t->count; i++)
+    if (!t->at[i].reload && !same_key(t, &t->at[i], one, other))
+      put(&s, "%s%s", found++ > 0 ? ", " : "", t->at[i].path);
+  return found;
+}
+
 static void put_group(struct sink *s, const struct conf_table *t, const char *pattern, const char *object);
 
 static void put_list(struct sink *s, const struct conf_table *t, const struct conf_key *key,

@@ -184,6 +184,20 @@ static void fill(const struct events *e, uint64_t after, int64_t limit, struct j
   json_put_bool(reply, "more", line.length > 0);
 }
 
+char *events_text(const struct events *e, uint64_t after, size_t *size) {
+  char *text = malloc(EVENTS_BYTES_MAX);
+  *size = 0;
+  if (text == NULL)
+    return NULL;
+  struct ledger_line line = ledger_after(e->ledger, after);
+  for (; line.length > 0; line = ledger_following(e->ledger, &line)) {
+    memcpy(text + *size, line.text, line.length);
+    *size += line.length;
+    text[(*size)++] = '\n';
+  }
+  return text;
+}
+
 static void answer(const struct events *e, struct control *control, uint64_t connection, uint64_t after,
                    int64_t limit) {
   struct json *reply = json_new_object();

@@ -47,6 +47,9 @@ void events_sink(struct events *, events_sink_fn *, void *arg);
 // there is one.
 void events_request(struct events *, struct control *, uint64_t connection, const struct json *request);
 
+// The same as text, a line each, malloc'ed; NULL for want of memory.
+char *events_text(const struct events *, uint64_t after, size_t *size);
+
 // What the operator must know of the file, "" while all is well. Returns buf.
 const char *events_trouble(const struct events *, char *buf, size_t size);
 size_t events_damaged(const struct events *);

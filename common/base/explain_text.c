@@ -53,6 +53,9 @@ static void sentence(const char *const name[VOTERS], unsigned node, const struct
     snprintf(buf, size, "record (%" PRIu64 ",%" PRIu32 ") SOLE(%s)", h->record.epoch, h->record.version,
              name_of(name, h->record.owner));
     return;
+  case HURDLE_NO_EPOCH:
+    snprintf(buf, size, "no epoch is left for %s above those seen", of);
+    return;
   case HURDLE_UNHEALTHY:
     snprintf(buf, size, "%s's broker is not fit to lead", of);
     return;

@@ -401,6 +401,11 @@ void history_request(const struct history *h, struct control *control, uint64_t 
   json_free(reply);
 }
 
+const char *history_since(const struct history *h, char buf[CLOCK_WALL_TEXT_SIZE]) {
+  const struct reign *last = h->count > 0 ? &h->at[h->count - 1] : NULL;
+  return last != NULL && last->to_ms == 0 ? clock_wall_text(last->from_ms, buf) : NULL;
+}
+
 uint64_t history_count(const struct history *h) {
   return h->count > 0 ? h->at[h->count - 1].serial : 0;
 }

@@ -6,6 +6,7 @@
 #ifndef TANIST_BASE_HISTORY_H
 #define TANIST_BASE_HISTORY_H
 
+#include "common/base/clock.h"
 #include "common/base/control.h"
 #include "common/base/json.h"
 #include "common/base/marks.h"
@@ -30,6 +31,8 @@ void history_forced(struct history *, unsigned node, const struct marks_force *)
 void history_request(const struct history *, struct control *, uint64_t connection,
                      const struct json *request);
 
+// Since when the present master leads, RFC 3339, UTC; NULL where none is known. In `buf`, which it returns.
+const char *history_since(const struct history *, char buf[CLOCK_WALL_TEXT_SIZE]);
 // The reigns begun since the daemon's first start, for counting.
 uint64_t history_count(const struct history *);
 const char *history_trouble(const struct history *, char *buf,

@@ -73,7 +73,7 @@ static bool unicast_v6(const struct in6_addr *address) {
          !IN6_IS_ADDR_V4MAPPED(address) && !IN6_IS_ADDR_LINKLOCAL(address);
 }
 
-int net_address_parse(const char *text, struct net_address *out, char *error, size_t size) {
+int net_listener_parse(const char *text, struct net_address *out, char *error, size_t size) {
   char host[INET6_ADDRSTRLEN];
   bool v6 = text[0] == '[';
   const char *begin = v6 ? text + 1 : text;
@@ -94,12 +94,19 @@ int net_address_parse(const char *text, struct net_address *out, char *error, si
     return invalid(text,
                    "has no numeric address (names are not looked up: that could take longer than a lease)",
                    error, size);
-  if (v6 ? !unicast_v6(&out->v6.sin6_addr) : !unicast_v4(&out->v4.sin_addr))
-    return invalid(text, "is a wildcard, a group or a link-local address, not one machine's own", error,
-                   size);
   if (!parse_port(port, v6 ? &out->v6.sin6_port : &out->v4.sin_port))
     return invalid(text, "has no port from 1 to 65535", error, size);
   return 0;
+}
+
+int net_address_parse(const char *text, struct net_address *out, char *error, size_t size) {
+  int rc = net_listener_parse(text, out, error, size);
+  if (rc != 0)
+    return rc;
+  bool v6 = out->any.sa_family == AF_INET6;
+  if (v6 ? unicast_v6(&out->v6.sin6_addr) : unicast_v4(&out->v4.sin_addr))
+    return 0;
+  return invalid(text, "is a wildcard, a group or a link-local address, not one machine's own", error, size);
 }
 
 void net_address_format(const struct net_address *address, char text[NET_ADDRESS_TEXT_SIZE]) {

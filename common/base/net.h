@@ -25,6 +25,8 @@ struct net_address {
 // "10.0.0.1:7400" or "[fd00::1]:7400": a numeric unicast address of one machine, and a port from 1 to 65535.
 // -EINVAL, with what is wrong and what is allowed in `error`.
 int net_address_parse(const char *text, struct net_address *, char *error, size_t size);
+// The same for where to listen: 0.0.0.0 and [::] too.
+int net_listener_parse(const char *text, struct net_address *, char *error, size_t size);
 void net_address_format(const struct net_address *, char text[NET_ADDRESS_TEXT_SIZE]);
 bool net_address_equal(const struct net_address *, const struct net_address *);
 bool net_same_family(const struct net_address *, const struct net_address *);

@@ -25,8 +25,13 @@ struct runner {
   struct core core;
   struct actions actions;
   bool started, stepping;
+  bool resumes; /* L10: the core is a former process's */
+  struct reign *reign;
+  char broker[REIGN_BROKER_MAX];
+  bool reloaded; /* before the start */
   int disk_error;
   struct trace_file *trace; /* NULL: none */
+  struct instant base;      /* of the trace */
   enum event_type later[LATER_MAX];
   size_t later_count;
 };
@@ -63,6 +68,16 @@ static void perform(struct runner *r) {
   }
 }
 
+/* L10: before anything of the step is performed. */
+static void keep_reign(struct runner *r) {
+  if (r->reign == NULL)
+    return;
+  if (r->core.role == ROLE_MASTER)
+    reign_keep(r->reign, &r->core, r->base);
+  else
+    reign_forget(r->reign);
+}
+
 static void step(struct runner *r, struct event *event) {
   event->now = clock_now();
   core_step(&r->core, event, &r->actions);
@@ -73,6 +88,7 @@ static void step(struct runner *r, struct event *event) {
     fprintf(stderr, "tanist: invariant %u is broken: %s\n", broken, core_invariant(broken));
     abort();
   }
+  keep_reign(r);
   perform(r);
 }
 
@@ -151,6 +167,8 @@ static struct core_config core_config(const struct cluster_conf *conf, unsigned 
       .witness_grace_ms = conf->witness_grace_ms,
       .degrade_ms = conf->broker.degrade_ms,
       .join_hold_ms = conf->broker.join_hold_ms,
+      .max_lag = conf->broker.max_lag_bytes,
+      .withholds = conf->broker.driver == DRIVER_LIBRARY,
       .version = VERSION_NUMBER,
   };
   return config;
@@ -172,10 +190,21 @@ static int open_trace(struct runner *r, const struct runner_shared *shared, cons
                       char *error, size_t size) {
   if (shared->trace == NULL)
     return 0;
-  int rc = trace_file_open(&r->trace, shared->trace, start);
+  int rc = r->resumes ? trace_file_resume(&r->trace, shared->trace, r->base, r->core.now)
+                      : trace_file_open(&r->trace, shared->trace, start);
   if (rc != 0)
     snprintf(error, size, "--trace %s: %s", shared->trace, strerror(-rc));
   return rc;
+}
+
+static bool resume(struct runner *r, const struct runner_shared *shared, const struct core_config *config,
+                   const struct ballot *disk) {
+  r->reign = shared->reign;
+  r->resumes = r->reign != NULL && reign_read(r->reign, &r->core, &r->base, r->broker) &&
+               core_resumable(&r->core, config, disk, clock_now());
+  if (r->reign != NULL && !r->resumes)
+    reign_forget(r->reign);
+  return r->resumes;
 }
 
 static int open_ballot(struct runner *r, const struct runner_shared *shared, unsigned self, char *error,
@@ -191,8 +220,11 @@ static int open_ballot(struct runner *r, const struct runner_shared *shared, uns
   }
   struct core_config config = core_config(r->conf, self);
   config.config = digest(r->conf);
+  if (resume(r, shared, &config, &ballot))
+    return open_trace(r, shared, NULL, error, size); /* what was traced before leads on to this */
   struct trace_start start = {.config = config, .ballot = ballot, .base = clock_now()};
   crypto_random(&start.random, sizeof start.random);
+  r->base = start.base;
   core_init(&r->core, &config, &ballot, start.base, start.random);
   return open_trace(r, shared, &start, error, size);
 }
@@ -249,7 +281,31 @@ int runner_open(struct runner **out, const struct runner_shared *shared, const s
 
 void runner_start(struct runner *r) {
   r->started = true;
-  on_timer(r);
+  if (r->resumes)
+    runner_event(r, (struct event){.type = EVENT_RESUME});
+  else
+    on_timer(r);
+  if (r->reloaded)
+    runner_reload(r);
+}
+
+void runner_reload(struct runner *r) {
+  struct core_config config = core_config(r->conf, r->core.config.self);
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = config.preferred,
+                                        .witness_grace_ms = config.witness_grace_ms,
+                                        .degrade_ms = config.degrade_ms,
+                                        .join_hold_ms = config.join_hold_ms,
+                                        .config = digest(r->conf)};
+  r->reloaded = !r->started;
+  runner_event(r, event);
+}
+
+bool runner_resumes(const struct runner *r) {
+  return r->resumes;
+}
+const char *runner_broker(const struct runner *r) {
+  return r->broker;
 }
 
 void runner_close(struct runner *r) {

@@ -10,6 +10,7 @@
 #include "common/base/endpoint.h"
 #include "common/base/loop.h"
 #include "common/base/net.h"
+#include "common/base/reign.h"
 #include "common/core/core.h"
 
 struct runner;
@@ -33,6 +34,7 @@ struct runner_shared { // by all runners of a process; must outlive them
   const char *state_directory;
   const char *keys_directory; // NULL: the configuration's
   const char *trace;          // file to append the trace to; NULL: none
+  struct reign *reign;        // L10: where a master's core is kept; NULL: nowhere
 };
 
 // Reads key and ballot and opens the endpoint; nothing is sent before runner_start. 0 or a negative errno
@@ -40,6 +42,12 @@ struct runner_shared { // by all runners of a process; must outlive them
 int runner_open(struct runner **, const struct runner_shared *, const struct cluster_conf *conf,
                 unsigned self, const struct runner_hands *, char *error, size_t size);
 void runner_start(struct runner *);
+// L10: what runner_open found in shared.reign may go on: then runner_start resumes that reign.
+bool runner_resumes(const struct runner *);
+const char *runner_broker(const struct runner *); // which broker led in it (reign_broker)
+// The configuration that the runner was opened with was read again, in place: what may change while it runs
+// (struct core_settings) goes to the core, as an event.
+void runner_reload(struct runner *);
 void runner_close(struct runner *); // NULL is allowed
 
 // Steps the core with an event of this moment (`now` is filled in). Not from within `perform`.

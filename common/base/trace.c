@@ -53,6 +53,13 @@ static const struct field done_fields[] = {
     {"serial", FIELD_U32, AT(done.serial), 0},
     {"position", FIELD_POSITION, AT(done.position), 0},
 };
+static const struct field config_fields[] = {
+    {"preferred", FIELD_VOTER, AT(config.preferred), 0},
+    {"witness_grace", FIELD_U32, AT(config.witness_grace_ms), 0},
+    {"degrade", FIELD_U32, AT(config.degrade_ms), 0},
+    {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
+    {"config", FIELD_HEX32, AT(config.config), 0},
+};
 static const struct field hello_fields[] = {{"to", FIELD_VOTER, AT(hello), 0}};
 static const struct field session_fields[] = {{"session", FIELD_HEX64, AT(beat.session), 0}};
 #undef AT
@@ -77,6 +84,8 @@ static const struct field start_fields[] = {
     {"witness_grace", FIELD_U32, AT(config.witness_grace_ms), 0},
     {"degrade", FIELD_U32, AT(config.degrade_ms), 0},
     {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
+    {"max_lag", FIELD_U64, AT(config.max_lag), 0},
+    {"withholds", FIELD_BOOL, AT(config.withholds), 0},
     {"version", FIELD_U32, AT(config.version), 0},
     {"config", FIELD_HEX32, AT(config.config), 0},
     {"random", FIELD_HEX64, AT(random), 0},
@@ -171,9 +180,13 @@ size_t trace_event(char *line, size_t size, struct instant base, const struct ev
   case EVENT_HELLO:
     fields_print(&text, TABLE(hello_fields), event, &usual_event);
     break;
+  case EVENT_CONFIG:
+    fields_print(&text, TABLE(config_fields), event, &usual_event);
+    break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -384,6 +397,12 @@ static bool parse_order(const char *line, struct order *order, const char **erro
   return parse_fields(line, &(struct target){TABLE(order_fields), order}, 1, error);
 }
 
+static bool parse_config(const char *line, struct event *event, const char **error) {
+  if (!parse_fields(line, &(struct target){TABLE(config_fields), event}, 1, error))
+    return false;
+  return event->config.preferred < NODES || fail(error, "preferred is a node: a, b");
+}
+
 bool trace_parse_event(const char *line, struct instant base, struct event *event, const char **error) {
   char word[TRACE_WORD_MAX];
   *event = usual_event;
@@ -400,11 +419,14 @@ bool trace_parse_event(const char *line, struct instant base, struct event *even
     return parse_fields(line, &(struct target){TABLE(done_fields), event}, 1, error);
   case EVENT_ORDER:
     return parse_order(line, &event->order, error);
+  case EVENT_CONFIG:
+    return parse_config(line, event, error);
   case EVENT_HELLO:
     return parse_fields(line, &(struct target){TABLE(hello_fields), event}, 1, error);
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }

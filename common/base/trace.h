@@ -16,9 +16,11 @@
 
 #define TRACE_LINE_MAX 1024 // holds every line with its final zero
 // Put there by who appends next: the end of a line that its writer could not finish, and a line `lost N`
-// where N steps could not be written.
+// where N steps could not be written. `resumed T`: L10, the run goes on in another process, from the core as it was
+// after its event at T.
 #define TRACE_CUT " (cut)"
 #define TRACE_LOST "lost"
+#define TRACE_RESUMED "resumed"
 
 // All that, beside its events, decides what a core does.
 struct trace_start {

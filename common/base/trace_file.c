@@ -52,19 +52,18 @@ static int put(struct trace_file *file, size_t length) {
   return rc == 0 ? -ENOSPC : rc;
 }
 
-int trace_file_open(struct trace_file **out, const char *path, const struct trace_start *start) {
+static int append(struct trace_file **out, const char *path, struct instant base, const char *first) {
   struct trace_file *file = calloc(1, sizeof *file);
   *out = NULL;
   if (file == NULL)
     return -ENOMEM;
-  file->base = start->base;
+  file->base = base;
   file->cut = ends_in_a_line(path);
   file->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
   int rc = file->fd < 0 ? -errno : 0;
   if (rc == 0) {
     size_t length = put_mark(file);
-    length += trace_start(file->text + length, TRACE_LINE_MAX, start);
-    file->text[length++] = '\n';
+    length += (size_t)snprintf(file->text + length, TRACE_LINE_MAX, "%s\n", first);
     rc = put(file, length);
   }
   if (rc == 0)
@@ -72,6 +71,18 @@ int trace_file_open(struct trace_file **out, const char *path, const struct trac
   else
     trace_file_close(file);
   return rc;
+}
+
+int trace_file_open(struct trace_file **out, const char *path, const struct trace_start *start) {
+  char line[TRACE_LINE_MAX];
+  trace_start(line, sizeof line, start);
+  return append(out, path, start->base, line);
+}
+
+int trace_file_resume(struct trace_file **out, const char *path, struct instant base, struct instant now) {
+  char line[TRACE_LINE_MAX];
+  snprintf(line, sizeof line, TRACE_RESUMED " %" PRId64, now.us - base.us);
+  return append(out, path, base, line);
 }
 
 void trace_file_step(struct trace_file *file, const struct event *event, const struct actions *actions) {

@@ -33,6 +33,7 @@ struct page_state {
   uint64_t admitted; // the broker that the duty is for: its page_report.incarnation, PAGE_ANYBODY, or 0
   uint64_t masterships;
   uint64_t need, master, master_epoch;
+  uint64_t max_lag; // so far behind may the others of `need` be
   uint64_t duty_serial, duty_mode, duty_epoch, duty_flags;
   uint64_t ping;           // the agent asks whether the broker's loop turns
   uint64_t alive_until_ns; // the agent writes again before

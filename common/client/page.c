@@ -3,6 +3,7 @@
 // language memory models?", MSPC 2012: every word an atomic, fences around).
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,21 +66,25 @@ int page_map(struct page **out, int *fd, const char *path, uint64_t magic, bool 
   return rc;
 }
 
-/* What is there may be of an earlier boot, or no page at all: then it is made anew under the same name. */
+/* What is there may be of an earlier boot, or no page at all: then it is made anew, and gets its name when it is
+   whole. */
 static int make_new(struct page **out, int *fd, const char *path, const struct page_head *head,
                     unsigned mode) {
-  if (unlink(path) != 0 && errno != ENOENT)
+  char fresh[PATH_MAX];
+  if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
+    return -ENAMETOOLONG;
+  if (unlink(fresh) != 0 && errno != ENOENT)
     return -errno;
-  *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  *fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (*fd < 0)
     return -errno;
   int rc = ftruncate(*fd, PAGE_SIZE_BYTES) == 0 ? map(out, *fd, true) : -errno;
   if (rc == 0) {
     (*out)->head = *head;
-    rc = fchmod(*fd, (mode_t)mode) == 0 ? 0 : -errno; /* only now may others open it */
+    rc = fchmod(*fd, (mode_t)mode) == 0 && rename(fresh, path) == 0 ? 0 : -errno;
   }
   if (rc != 0) {
-    unlink(path);
+    unlink(fresh);
     close(*fd);
     *fd = -1;
   }

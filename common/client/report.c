@@ -159,6 +159,7 @@ static bool leads(const struct tanist *t, const struct page_state *now) {
 static uint64_t held(const struct tanist *t, const struct page_state *now) {
   uint64_t peer = t->said.peer_epoch == now->reign ? t->said.peer_position : 0;
   bool waits = (now->need & TANIST_NEED(1 - t->page->head.self)) != 0;
+  peer = waits && peer > 0 ? peer + now->max_lag : peer;
   return waits && peer < t->said.durable ? peer : t->said.durable;
 }
 

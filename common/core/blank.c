@@ -41,6 +41,8 @@ void blank_memory(struct step *s, unsigned from) {
   const struct seen *shown = &core->peer[from].beat.seen_you;
   if (!ballot->blank && (shown->epoch > ballot->epoch || record_newer(&shown->sync, &ballot->sync)))
     lost_memory(s); /* B2 */
+  if (ballot->blank && shown->epoch > ballot->epoch)
+    voter_recall(&core->voter, shown->epoch);
   check_peer(s, from);
 }
 
@@ -117,8 +119,11 @@ static bool all_blank(const struct core *core) {
 
 void form_order(struct step *s, const struct order *order) {
   struct core *core = s->core;
-  if (!all_blank(core)) {
-    tell(s, (struct fact){.type = FACT_REFUSED, .order = order->type, .why = REASON_NOT_ALL_BLANK});
+  enum reason why = order->above >= EPOCH_FOUND_MAX ? REASON_NO_EPOCH
+                    : !all_blank(core)             ? REASON_NOT_ALL_BLANK
+                                                   : REASON_NONE;
+  if (why != REASON_NONE) {
+    tell(s, (struct fact){.type = FACT_REFUSED, .order = order->type, .why = (uint8_t)why});
     return;
   }
   struct record sync = {.epoch = order->above, .mode = RECORD_PAIR, .owner = NOBODY};

@@ -45,9 +45,11 @@ static uint64_t max_epoch(uint64_t a, uint64_t b) {
   return a > b ? a : b;
 }
 
+/* The own data counts too: a node without its ballot that is forced (F1) may have nothing else to know it by.
+ */
 uint64_t highest_epoch(const struct core *core) {
   const struct ballot *ballot = &core->voter.ballot;
-  uint64_t epoch = max_epoch(ballot->epoch, ballot->sync.epoch);
+  uint64_t epoch = max_epoch(max_epoch(ballot->epoch, ballot->sync.epoch), core->broker.position.epoch);
   for (unsigned i = 0; i < VOTERS; i++) {
     const struct beat *beat = &core->peer[i].beat;
     epoch = max_epoch(epoch, max_epoch(ballot->seen[i].epoch, ballot->seen[i].sync.epoch));
@@ -211,6 +213,15 @@ static void on_hello(struct step *s, unsigned from) {
   s->answer |= (uint8_t)(1u << from);
 }
 
+static void on_config(struct core *core, const struct core_settings *set) {
+  assert(set->preferred < NODES);
+  core->config.preferred = set->preferred;
+  core->config.witness_grace_ms = set->witness_grace_ms;
+  core->config.degrade_ms = set->degrade_ms;
+  core->config.join_hold_ms = set->join_hold_ms;
+  core->config.config = set->config;
+}
+
 static void handle(struct step *s, const struct event *event) {
   switch (event->type) {
   case EVENT_BEAT:
@@ -225,6 +236,9 @@ static void handle(struct step *s, const struct event *event) {
   case EVENT_ORDER:
     on_order(s, &event->order);
     return;
+  case EVENT_CONFIG:
+    on_config(s->core, &event->config);
+    return;
   case EVENT_FENCE_LOST:
     on_fence_lost(s);
     return;
@@ -233,6 +247,9 @@ static void handle(struct step *s, const struct event *event) {
     return;
   case EVENT_DISK_FAILED:
     emit_failed(s);
+    return;
+  case EVENT_RESUME:
+    on_resume(s);
     return;
   case EVENT_TIMER:
   case EVENT_COUNT:

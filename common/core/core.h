@@ -21,7 +21,9 @@ struct core_config {
   uint32_t lease_ms, beat_ms, drift_ppm;
   uint32_t witness_grace_ms; // S6; 0 = never
   uint32_t degrade_ms;       // S2: so long may the secondary stand still
-  uint32_t join_hold_ms;     // S3: so long must it keep up
+  uint32_t join_hold_ms;     // S3: so long must it keep up; longer after it was lost again soon
+  uint64_t max_lag;          // ASYNC: so far behind may a promoted node be, in the broker's offsets
+  bool withholds;            // ASYNC: the broker itself acknowledges nothing beyond that
   uint32_t version, config;  // for people: copied into beats
 };
 
@@ -59,8 +61,12 @@ struct handover {
   struct position final; // where the paused broker stands: the other must reach it
 };
 
+// L10: what is in force was for a process that is no more; it is shown again, whether it differs or not.
+enum unknown { UNKNOWN_ADDRESS = 1, UNKNOWN_FENCE = 2, UNKNOWN_BROKER = 4, UNKNOWN_ALL = 7 };
+
 // What the shell was told to hold in force. Emitted as actions by difference (emit.c).
 struct shown {
+  uint8_t unknown; // enum unknown
   bool address;
   struct instant fence; // PAST: closed
   struct broker_duty broker;
@@ -100,6 +106,8 @@ struct core {
   struct position join_at;       // taken after it began to wait
   bool synchronous;              // S6: the broker never stopped waiting
   struct instant keeps_up_since; // NEVER: the secondary does not
+  uint8_t flaps;                 // so often in a row was it lost soon after the last time: the hold doubles
+  struct instant lost_at;        // when it was lost last in this reign; PAST
   struct instant progress_at;    // when the secondary last advanced or was level with this broker
   uint64_t peer_offset;          // the secondary's highest in this reign
   struct instant witness_at;     // S6: when either node last heard the witness both ways
@@ -116,6 +124,12 @@ struct core {
 // work.
 void core_init(struct core *, const struct core_config *, const struct ballot *, struct instant now,
                uint64_t random);
+
+// L10: may this core, kept before the actions of its last step, go on in another process, as after a pause? A
+// master with a valid lease or sole ownership, of this configuration, that the ballot on the disk does not
+// contradict. It is then copied, and its first event is EVENT_RESUME. Else the node starts as ever (L9).
+bool core_resumable(const struct core *kept, const struct core_config *, const struct ballot *disk,
+                    struct instant now);
 
 // Handles one event; writes what is to be done to *actions, in the order: releases, PERSIST, SEND, claims,
 // TELL. A failed PERSIST is answered with EVENT_DISK_FAILED; TELL is performed all the same. Never fails.

@@ -26,7 +26,7 @@ static bool withholds(const struct core *core) {
 
 /* Must the broker wait for the secondary? Always at least for those whom the record names (S2, S3, S6). */
 static bool waits(const struct core *core) {
-  if (core->config.replication != REPLICATION_SYNC)
+  if (!sync_replicates(core))
     return false;
   bool loosening = core_record(core)->mode == RECORD_SOLE && !core->committed && core->established;
   return core->config.strict || core_record(core)->mode == RECORD_PAIR || core->joining ||
@@ -78,46 +78,61 @@ static void show_broker(struct core *core, const struct broker_duty *duty, struc
   uint32_t serial = core->shown.broker.serial + 1;
   core->shown.broker = *duty;
   core->shown.broker.serial = serial;
+  core->shown.unknown &= (uint8_t)~UNKNOWN_BROKER;
   core->join_known &= duty->sync; /* S3: what is acknowledged from here on is behind no position known */
   add(list, ACTION_BROKER)->broker = core->shown.broker;
 }
 
 static void show_fence(struct core *core, struct instant until, struct actions *list) {
   core->shown.fence = until;
+  core->shown.unknown &= (uint8_t)~UNKNOWN_FENCE;
   if (until.us == INSTANT_PAST.us)
     add(list, ACTION_FENCE_CLOSE);
   else
     add(list, ACTION_FENCE_ARM)->until = until;
 }
 
+static void show_address(struct core *core, bool held, struct actions *list) {
+  core->shown.address = held;
+  core->shown.unknown &= (uint8_t)~UNKNOWN_ADDRESS;
+  add(list, held ? ACTION_ADDRESS_ADD : ACTION_ADDRESS_DROP);
+}
+
+static bool duty_differs(const struct core *core, const struct shown *want) {
+  return is_node(core) &&
+         ((core->shown.unknown & UNKNOWN_BROKER) || !same_duty(&core->shown.broker, &want->broker));
+}
+
+/* It may be open longer than it is to be: told so before, or nobody knows whether the last word reached it. */
+static bool fence_releases(const struct shown *shown, const struct shown *want) {
+  bool lower = instant_before(want->fence, shown->fence);
+  return lower || ((shown->unknown & UNKNOWN_FENCE) && !instant_before(shown->fence, want->fence));
+}
+
 static void release(struct core *core, const struct shown *want, struct actions *list) {
   struct shown *shown = &core->shown;
-  bool differs = is_node(core) && !same_duty(&shown->broker, &want->broker);
+  bool differs = duty_differs(core, want);
   if (differs && restricts(&shown->broker, &want->broker))
     show_broker(core, &want->broker, list);
   else if (differs && shown->broker.mode == BROKER_LEAD &&
            (want->broker.mode != BROKER_LEAD || shown->broker.epoch == core->spoilt))
     show_broker(core, &hold,
                 list); /* it leads no more so; whom it follows, or the new epoch, is behind the disk */
-  if (shown->address && !want->address) {
-    shown->address = false;
-    add(list, ACTION_ADDRESS_DROP);
-  }
-  if (instant_before(want->fence, shown->fence))
+  if (!want->address && (shown->address || (shown->unknown & UNKNOWN_ADDRESS)))
+    show_address(core, false, list);
+  if (fence_releases(shown, want))
     show_fence(core, want->fence, list);
   core->released = *shown;
 }
 
 static void claim(struct core *core, const struct shown *want, struct actions *list) {
   struct shown *shown = &core->shown;
-  if (instant_before(shown->fence, want->fence))
+  if (instant_before(shown->fence, want->fence) || (shown->unknown & UNKNOWN_FENCE))
     show_fence(core, want->fence, list);
-  if (!same_duty(&shown->broker, &want->broker) && is_node(core))
+  if (duty_differs(core, want))
     show_broker(core, &want->broker, list);
-  if (want->address && !shown->address) {
-    shown->address = true;
-    add(list, ACTION_ADDRESS_ADD);
-  }
+  if (want->address && (!shown->address || (shown->unknown & UNKNOWN_ADDRESS)))
+    show_address(core, true, list);
 }
 
 static uint8_t beat_flags(const struct core *core, bool ask) {
@@ -217,6 +232,7 @@ static void persist(struct core *core, struct actions *list) {
 
 void emit_failed(struct step *s) {
   struct core *core = s->core;
+  core->shown.unknown = core->released.unknown;
   core->shown.address = core->released.address;
   core->shown.fence = core->released.fence;
   uint32_t serial = core->shown.broker.serial;
@@ -276,7 +292,7 @@ static void consider_master(const struct core *core, struct soonest *soonest) {
     return;
   consider(soonest, instant_plus_ms(core->progress_at, core->config.degrade_ms));
   if (core->keeps_up_since.us != INSTANT_NEVER.us)
-    consider(soonest, instant_plus_ms(core->keeps_up_since, core->config.join_hold_ms));
+    consider(soonest, instant_plus_ms(core->keeps_up_since, (int64_t)sync_hold_ms(core)));
   if (core->config.witness_grace_ms != 0)
     consider(soonest, instant_plus_ms(core->witness_at, core->config.witness_grace_ms));
 }

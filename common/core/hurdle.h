@@ -16,6 +16,8 @@
     "it must follow a master for a while, or the cluster must be formed: `tanist form`")                     \
   X(EXCLUDED, "excluded", "S4",                                                                              \
     "it must be taken back into the pair by the record's owner (S3), or an operator forces")                 \
+  X(NO_EPOCH, "no-epoch", "section 1",                                                                       \
+    "start all three voters blank with `tanist reset-voter`, and form the cluster anew")                     \
   X(UNHEALTHY, "unhealthy", "health", "mend its broker: see the checks in its `tanist status`")              \
   X(FROZEN, "frozen", "L2", "`tanist thaw`, or `tanist switchover` at the master")                           \
   X(OWN_PROMISE, "own-promise", "L2",                                                                        \

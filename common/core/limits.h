@@ -19,6 +19,11 @@
 #define BEAT_MS_MAX 10000
 #define DRIFT_PPM_MAX 100000 // 10 %
 
+// No epoch reaches this: a vote raises them by two, an operator's force (F1) by 2^32, and where an operator
+// founds a cluster above those that are known (B3) half of them must be left. So the next epoch never wraps.
+#define EPOCH_MAX (UINT64_C(1) << 63)
+#define EPOCH_FOUND_MAX (EPOCH_MAX / 2)
+
 static_assert(BEAT_MS_MIN * 3 < LEASE_MS_MIN, "the shortest beat fits thrice into the shortest lease");
 static_assert(SENT_MAX >= 8, "a lease's worth of beats must be remembered");
 

@@ -29,7 +29,7 @@ unsigned epoch_owner(uint64_t epoch) {
 }
 
 uint64_t epoch_next(unsigned node, uint64_t above) {
-  if (above >= UINT64_MAX - 2)
+  if (above >= EPOCH_MAX - 2)
     return 0;
   return above + (epoch_owner(above + 1) == node ? 1 : 2);
 }

@@ -15,7 +15,7 @@ bool record_valid(const struct record *);                   // mode and owner fi
 
 // To whom an epoch belongs (section 1): even ones to a, odd ones to b, 0 to nobody.
 unsigned epoch_owner(uint64_t epoch);
-uint64_t epoch_next(unsigned node,
-                    uint64_t above); // the lowest of the node's own above that; 0 when there is none
+// The lowest of the node's own above that; 0 when there is none below EPOCH_MAX.
+uint64_t epoch_next(unsigned node, uint64_t above);
 
 #endif

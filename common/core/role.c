@@ -20,20 +20,24 @@ static bool fit(const struct core *core) {
   return standing_fit(core, core->config.self) == HURDLE_NONE;
 }
 
-void claim_next_epoch(struct step *s) {
+/* False: there is none. */
+static bool claim_next_epoch(struct step *s) {
   struct core *core = s->core;
   uint64_t epoch = epoch_next(core->config.self, highest_epoch(core));
-  assert(epoch != 0); /* F1 leaves room for 2^32 forced epochs */
+  if (epoch == 0)
+    return false;
   core->voter.dirty |= core->voter.ballot.epoch != epoch;
   core->voter.ballot.epoch = epoch;
   core->claim_seq = core->seq + 1; /* no beat before this one claims it */
   s->ask = ALL_VOTERS;
+  return true;
 }
 
 static void stand(struct step *s, enum cause cause) {
   struct core *core = s->core;
   voter_no_leader(&core->voter);
-  claim_next_epoch(s);
+  bool claimed = claim_next_epoch(s);
+  assert(claimed); /* standing_fit has looked */
   core->give_up_at = instant_plus_ms(s->now, core->config.lease_ms / 4);
   become(s, ROLE_CANDIDATE, cause);
 }
@@ -99,7 +103,9 @@ static bool deposes(const struct core *core, const struct beat *beat) {
   bool master = beat->role == ROLE_MASTER && beat->reign > core->reign;
   bool leader =
       beat->leader != core->config.self && beat->leader != NOBODY && beat->leader_epoch > core->reign;
-  bool record = beat->sync.epoch > core->reign; /* only a master of that epoch can have written it */
+  /* Only a master of that epoch can have written it; V6 has taken it over already. Its epoch may lie below
+     that of a reign that was renewed without a vote (L7), where both nodes were forced. */
+  bool record = beat->sync.epoch > core->reign || epoch_owner(core_record(core)->epoch) != core->config.self;
   return master || leader || record;
 }
 
@@ -109,7 +115,7 @@ void role_beat(struct step *s, unsigned from) {
   if (core->role == ROLE_MASTER && deposes(core, &peer->beat))
     end_reign(s, CAUSE_DEPOSED); /* L6 */
   if (core->role == ROLE_MASTER && peer->beat.epoch > core->voter.ballot.epoch)
-    claim_next_epoch(s); /* L7 */
+    (void)claim_next_epoch(s); /* L7 */
   if (!core_blank_peer(core, from))
     granted(s, peer); /* B1: the grants of a BLANK voter count for nothing */
   if (core->role == ROLE_MASTER)
@@ -155,8 +161,8 @@ static void master_timer(struct step *s) {
   struct core *core = s->core;
   if (core->spoilt != core->reign)
     return;
-  if (core->voter.ballot.epoch == core->reign)
-    claim_next_epoch(s);
+  if (core->voter.ballot.epoch == core->reign && !claim_next_epoch(s))
+    return;
   if (core_sole(core))
     renew_reign(s, core->lease_end);
 }

@@ -14,6 +14,8 @@ enum hurdle_type standing_fit(const struct core *core, unsigned node) {
     return HURDLE_BLANK;
   if (record_excludes(core_record(core), node)) /* S4 */
     return HURDLE_EXCLUDED;
+  if (epoch_next(node, highest_epoch(core)) == 0) /* a voter's ballot is not what any voter can have written */
+    return HURDLE_NO_EPOCH;
   bool healthy = self ? core->broker.health > 0 && !core->broker.dead : beat->health > 0;
   return healthy ? HURDLE_NONE : HURDLE_UNHEALTHY;
 }

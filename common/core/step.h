@@ -39,7 +39,6 @@ void role_expire(struct step *);              // L5: before anything else
 void role_beat(struct step *, unsigned from); // L3, L4, L6, L7
 void role_timer(struct step *);               // L1, L2
 void end_reign(struct step *, enum cause);    // L5, L6, L8
-void claim_next_epoch(struct step *);         // L2, L7
 
 // ---- handover.c: L8 ----
 void handover_order(struct step *, const struct order *);
@@ -58,6 +57,7 @@ void sync_done(struct step *, struct position); // the broker waits for the seco
 void sync_progress(struct step *);              // a position has news
 void sync_end(struct step *);
 bool sync_replicates(const struct core *);             // S1-S3, S5, S6 apply
+uint64_t sync_hold_ms(const struct core *); // S3: how long the secondary must keep up now
 bool sync_holds(const struct core *, struct position); // the secondary has reached it, in this reign
 bool sync_joinable(const struct core *);               // the other keeps up and could be in the pair
 
@@ -69,6 +69,9 @@ void form_order(struct step *, const struct order *);
 void force_order(struct step *);
 void force_hear(struct step *, unsigned from); // is the sender forced?
 void force_timer(struct step *);               // is this node's own force over?
+
+// ---- resume.c: L10 ----
+void on_resume(struct step *);
 
 // ---- emit.c ----
 void emit(struct step *, struct actions *);

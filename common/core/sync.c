@@ -25,9 +25,28 @@ static void stop_joining(struct core *core) {
   core->keeps_up_since = INSTANT_NEVER;
 }
 
+#define FLAPS_MAX 3   /* eight holds, 16 s by default */
+#define FLAP_HOLDS 10 /* two losses so many holds apart are no flapping */
+
+uint64_t sync_hold_ms(const struct core *core) {
+  return (uint64_t)core->config.join_hold_ms << core->flaps;
+}
+
+/* Each turn of a secondary that comes and goes costs its clients a degrade_ms without acknowledgements. */
+static void note_flap(struct core *core, struct instant now) {
+  struct instant steady = instant_plus_ms(core->lost_at, (int64_t)sync_hold_ms(core) * FLAP_HOLDS);
+  if (core->lost_at.us == INSTANT_PAST.us || !instant_before(now, steady))
+    core->flaps = 0;
+  else if (core->flaps < FLAPS_MAX)
+    core->flaps++;
+  core->lost_at = now;
+}
+
 void sync_begin(struct step *s) {
   struct core *core = s->core;
   stop_joining(core);
+  core->flaps = 0;
+  core->lost_at = INSTANT_PAST;
   core->synchronous = core->join_known = false;
   core->peer_offset = 0;
   core->progress_at = core->witness_at = s->now;
@@ -69,12 +88,24 @@ bool sync_holds(const struct core *core, struct position position) {
   return attached(core) && peer_offset(core) >= position.offset && peer_offset(core) > 0;
 }
 
+/* Section 6: with ASYNC near is enough, and P3 becomes that bound. */
+static bool near(const struct core *core, uint64_t offset, struct position position) {
+  uint64_t allowed = core->config.replication == REPLICATION_ASYNC ? core->config.max_lag : 0;
+  return offset > 0 && (offset >= position.offset || position.offset - offset <= allowed);
+}
+
+/* A broker that acknowledges on regardless is to be told at once; one that withholds has degrade_ms. */
+static bool too_far(const struct core *core) {
+  return core->config.replication == REPLICATION_ASYNC && !core->config.withholds && core->peer_offset > 0 &&
+         !near(core, core->peer_offset, core->broker.position);
+}
+
 void sync_progress(struct step *s) {
   struct core *core = s->core;
   if (core->role != ROLE_MASTER || !attached(core))
     return;
   uint64_t offset = peer_offset(core);
-  if (offset > core->peer_offset || (offset > 0 && offset >= core->broker.position.offset))
+  if (offset > core->peer_offset || near(core, offset, core->broker.position))
     core->progress_at = s->now;
   core->peer_offset = offset > core->peer_offset ? offset : core->peer_offset;
 }
@@ -89,7 +120,7 @@ static bool lost_secondary(const struct core *core) {
   if (core_blank_peer(core, other_node(core)))
     return true;
   bool alive = core->broker.health > 0 && !core->broker.dead && !core->broker.silent && core->promoted;
-  return alive && (!core->broker.link || stands_still(core));
+  return alive && (!core->broker.link || stands_still(core) || too_far(core));
 }
 
 bool sync_joinable(const struct core *core) {
@@ -97,7 +128,7 @@ bool sync_joinable(const struct core *core) {
   const struct beat *beat = &core->peer[other].beat;
   bool follows = beat->leader == core->config.self && beat->leader_epoch == core->reign && beat->health > 0;
   return core_hears(core, other, core->now) && !core_blank_peer(core, other) && follows && attached(core) &&
-         beat->position.epoch == core->reign && !stands_still(core);
+         beat->position.epoch == core->reign && !stands_still(core) && !too_far(core);
 }
 
 static bool leased(const struct core *core) {
@@ -126,13 +157,11 @@ static void join(struct step *s) {
     return;
   }
   core->keeps_up_since = instant_earlier(core->keeps_up_since, s->now);
-  struct instant held = instant_plus_ms(core->keeps_up_since, core->config.join_hold_ms);
+  struct instant held = instant_plus_ms(core->keeps_up_since, (int64_t)sync_hold_ms(core));
   if (!instant_before(s->now, held) || core->handover.phase == HANDOVER_JOIN)
     core->joining = true;
-  if (core->joining && core->config.replication == REPLICATION_ASYNC && !core->join_known)
-    sync_done(s,
-              core->broker.position); /* nothing waits for the secondary: near is where this broker is now */
-  if (core->joining && core->join_known && sync_holds(core, core->join_at) && leased(core)) {
+  bool there = core->joining && core->join_known && attached(core) && near(core, peer_offset(core), core->join_at);
+  if (there && leased(core)) {
     stop_joining(core);
     if (witness_lost(core) && !handover_needs_pair(core))
       core->synchronous = true; /* S6: PAIR waits for the witness */
@@ -150,6 +179,7 @@ void sync_done(struct step *s, struct position position) {
 static void pair_timer(struct step *s) {
   struct core *core = s->core;
   if (lost_secondary(core)) {
+    note_flap(core, s->now);
     propose(s, RECORD_SOLE); /* S2: first this; the broker stops waiting once it is committed (emit.c) */
   } else if (core->committed && witness_lost(core) && !handover_needs_pair(core)) {
     core->synchronous = true; /* S6 */

@@ -126,7 +126,9 @@ struct beat {
   X(ORDER, "order")             /* an operator's word */                                                     \
   X(DISK_FAILED, "disk-failed") /* the PERSIST of the last list failed: nothing behind it was performed */   \
   X(HELLO, "hello")             /* a voter that has just started needs a beat to learn our session from */   \
-  X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */
+  X(CONFIG, "config")           /* settings that may change while it runs */                                 \
+  X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */                       \
+  X(RESUME, "resume")           /* L10: another process takes up this core, which core_resumable allowed */
 
 #define ENUM_EVENT(name, text) EVENT_##name,
 enum event_type { EVENTS(ENUM_EVENT) EVENT_COUNT };
@@ -161,6 +163,14 @@ struct order {
   uint64_t above; // FORM
 };
 
+// What may change while a core runs: no promise, lease or record in force rests on it. The rest needs a
+// restart, whose silence (V4) covers what was promised before.
+struct core_settings {
+  uint8_t preferred; // VOTER_A or VOTER_B
+  uint32_t witness_grace_ms, degrade_ms, join_hold_ms;
+  uint32_t config; // the digest, for people
+};
+
 struct event {
   enum event_type type;
   struct instant now;
@@ -175,6 +185,7 @@ struct event {
       struct position position; // of the own broker, taken after it was reached
     } done;
     struct order order;
+    struct core_settings config;
     uint8_t hello; // enum voter_id: to whom
   };
 };

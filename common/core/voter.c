@@ -151,6 +151,10 @@ void voter_blank(struct voter *v) {
   v->followed_seq = 0;
 }
 
+void voter_recall(struct voter *v, uint64_t epoch) {
+  set_epoch(v, epoch);
+}
+
 void voter_form(struct voter *v, uint64_t epoch, const struct record *record) {
   v->ballot.epoch = epoch;
   v->ballot.sync = *record;

@@ -56,8 +56,9 @@ bool voter_adopt(struct voter *, const struct record *);
 // that master.
 bool voter_lifts(const struct voter *, const struct beat *, bool needs_sole);
 
-void voter_stand(struct voter *, uint64_t epoch);                       // L2: epoch, nobody as leader
-void voter_blank(struct voter *);                                       // B2
+void voter_stand(struct voter *, uint64_t epoch);  // L2: epoch, nobody as leader
+void voter_blank(struct voter *);                  // B2
+void voter_recall(struct voter *, uint64_t epoch); // B2: told of an epoch that it once had
 void voter_form(struct voter *, uint64_t epoch, const struct record *); // B3
 bool voter_silent(const struct voter *, struct instant now);            // V4
 bool voter_promised(const struct voter *, struct instant now);          // the promise runs

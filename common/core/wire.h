@@ -20,8 +20,7 @@
 #define WIRE_HEADER_SIZE 26
 #define WIRE_BEAT_SIZE 127
 
-// No epoch reaches this: a vote raises them by two, an operator (F1) by 2^32. So the next epoch never wraps.
-#define WIRE_EPOCH_MAX (UINT64_C(1) << 63)
+#define WIRE_EPOCH_MAX EPOCH_MAX
 
 struct wire_header {
   uint64_t cluster;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// broker STATE-PAGE DIRECTORY ADDRESS:PORT [--at-once]
+// broker STATE-PAGE DIRECTORY ADDRESS:PORT [--at-once] [--async]
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,11 +146,21 @@ static void close_all(struct broker *b) {
 
 int main(int argc, char **argv) {
   struct broker b = {0};
-  if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "--at-once") != 0)) {
-    fprintf(stderr, "usage: broker STATE-PAGE DIRECTORY ADDRESS:PORT [--at-once]\n");
+  bool usage = argc < 4;
+  for (int i = 4; i < argc; i++)
+    if (strcmp(argv[i], "--at-once") == 0)
+      b.options.at_once = true;
+    else if (strcmp(argv[i], "--async") == 0)
+      b.options.async = true;
+    else
+      usage = true;
+  if (usage) {
+    fprintf(stderr, "usage: broker STATE-PAGE DIRECTORY ADDRESS:PORT [--at-once] [--async]\n");
     return 2;
   }
-  b.options = (struct broker_options){argv[1], argv[2], argv[3], argc == 5};
+  b.options.state_page = argv[1];
+  b.options.directory = argv[2];
+  b.options.listen = argv[3];
   signal(SIGPIPE, SIG_IGN);
   if (open_all(&b) != 0)
     return 1;

@@ -18,6 +18,7 @@ struct broker_options {
   const char *directory;  // for log, history, fence and orphan files; must exist
   const char *listen;     // ADDRESS:PORT
   bool at_once;           // deliver before the commit; a failover announces void ranges
+  bool async;             // replication = "async": a failover may lose acknowledged messages, which leaves gaps
 };
 
 struct session;

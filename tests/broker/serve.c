@@ -172,6 +172,8 @@ static bool take_publish(struct session *s, const struct frame *f) {
   struct log_entry entry = {b->view.duty_epoch, f->producer, f->number, f->data, f->size};
   int rc = tanist_dedup_check(b->dedup, f->producer, f->number);
   s->kind = KIND_PRODUCER;
+  if (rc == TANIST_GAP && b->options.async)
+    rc = TANIST_OK; /* what is missing was acknowledged, and lost with its master: max_lag bounds it */
   if (rc == TANIST_OK && broker_append(b, &entry) != 0)
     return false;
   if (rc != TANIST_OK && rc != TANIST_DOUBLED)

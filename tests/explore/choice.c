@@ -32,6 +32,7 @@
   X(FORGET, "a ballot is wiped")                                                                             \
   X(RATE, "a clock turns fast or slow")                                                                      \
   X(START, "a start")                                                                                        \
+  X(RESUME, "a reign is taken up again")                                                                     \
   X(CONT, "a stopped one goes on")                                                                           \
   X(HEAL, "all links are mended")                                                                            \
   X(MEND, "a broker is mended")                                                                              \
@@ -225,6 +226,8 @@ static void add_repairs(const struct world *w, struct list *list) {
     const struct machine *m = &w->machine[v];
     if (!m->agent)
       add(list, START, v, 0);
+    if (!m->agent && m->power && v < NODES && m->core.role == ROLE_MASTER)
+      add(list, RESUME, v, 0);
     if (m->stopped)
       add(list, CONT, v, 0);
     if (v < NODES && m->power && (!m->broker.running || m->broker.unfit || m->broker.stalled))
@@ -301,6 +304,8 @@ void choice_text(const struct choice *choice, char text[CHOICE_TEXT_MAX]) {
     SAY("forget %s\n", who);
   case START:
     SAY("start %s\n", who);
+  case RESUME:
+    SAY("resume %s\n", who);
   case CONT:
     SAY("cont %s\n", who);
   case HEAL:

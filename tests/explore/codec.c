@@ -8,7 +8,8 @@
 
 #define NOW_US                                                                                               \
   INT64_C(1000000000)       // true time of a world that was read; a multiple of all that passes at once
-#define FORGOTTEN_US 500000 // longer ago than anything that the cores measure in these settings
+#define FORGOTTEN_US 500000 // longer ago than all that the cores measure in these settings, but for flaps
+#define FLAPPING_US 2000000
 #define NAMES_MAX 64
 
 struct names {
@@ -114,13 +115,13 @@ static void record(struct codec *c, struct record *r) {
 }
 
 /* 0 NEVER, 1 PAST, else milliseconds from now, zigzag. */
-static void instant(struct codec *c, unsigned voter, struct instant *at) {
+static void instant_within(struct codec *c, unsigned voter, struct instant *at, int64_t most_us) {
   if (c->pass == COLLECT)
     return;
   uint64_t code = at->us == INSTANT_NEVER.us ? 0 : 1;
   if (c->pass == WRITE && at->us != INSTANT_NEVER.us && at->us != INSTANT_PAST.us) {
     int64_t us = at->us - c->now[voter].us;
-    us = us < -FORGOTTEN_US ? -FORGOTTEN_US : us;
+    us = us < -most_us ? -most_us : us;
     assert(us % 1000 == 0);
     int64_t ms = us / 1000;
     code = 2 + (ms < 0 ? (uint64_t)(-ms) * 2 - 1 : (uint64_t)ms * 2);
@@ -132,11 +133,22 @@ static void instant(struct codec *c, unsigned voter, struct instant *at) {
   *at = code == 0 ? INSTANT_NEVER : code == 1 ? INSTANT_PAST : (struct instant){c->now[voter].us + ms * 1000};
 }
 
+static void instant(struct codec *c, unsigned voter, struct instant *at) {
+  instant_within(c, voter, at, FORGOTTEN_US);
+}
+
 /* An end of which counts only whether it has come. */
 static void until(struct codec *c, unsigned voter, struct instant *at) {
   struct instant over = INSTANT_PAST;
   bool runs = c->pass == READ || at->us > c->now[voter].us;
   instant(c, voter, runs ? at : &over);
+}
+
+/* What is forgotten may as well never have been. */
+static void since(struct codec *c, unsigned voter, struct instant *at) {
+  struct instant never = INSTANT_PAST;
+  bool lately = c->pass == READ || at->us > c->now[voter].us - FORGOTTEN_US;
+  instant(c, voter, lately ? at : &never);
 }
 
 static void session(struct codec *c, unsigned voter, uint64_t *value) {
@@ -273,9 +285,13 @@ static void voter(struct codec *c, unsigned self, struct voter *v) {
   threshold(c, self, c->w->machine[self].session, &v->followed_seq);
 }
 
-/* Beats under way: only a number that comes back is ever looked up. */
+/* A beat under way counts if its number may come back, and not too late for anything to rest on it. */
+static bool counts(const struct codec *c, unsigned self, unsigned to, const struct sent *s) {
+  uint64_t name = beat_name(c->w->machine[self].session, s->seq);
+  return s->seq != 0 && s->at.us > c->now[self].us - FORGOTTEN_US && name_known(&c->beats[self][to], name);
+}
+
 static void sent(struct codec *c, unsigned self, unsigned to, struct peer *p) {
-  const struct names *mentioned = &c->beats[self][to];
   uint64_t own = c->w->machine[self].session;
   if (c->pass == READ) {
     p->sent_next = (uint8_t)(varint(c, 0) % SENT_MAX);
@@ -287,11 +303,11 @@ static void sent(struct codec *c, unsigned self, unsigned to, struct peer *p) {
   } else if (c->pass == WRITE) {
     uint64_t count = 0;
     for (unsigned i = 0; i < SENT_MAX; i++)
-      count += p->sent[i].seq != 0 && name_known(mentioned, beat_name(own, p->sent[i].seq));
+      count += counts(c, self, to, &p->sent[i]);
     varint(c, count);
     for (unsigned i = 0; i < SENT_MAX; i++) {
       struct sent *s = &p->sent[(p->sent_next + i) % SENT_MAX]; /* the oldest first */
-      if (s->seq == 0 || !name_known(mentioned, beat_name(own, s->seq)))
+      if (!counts(c, self, to, s))
         continue;
       varint(c, 1 + beat_rank(c, self, own, s->seq));
       instant(c, self, &s->at);
@@ -305,8 +321,8 @@ static void peer(struct codec *c, unsigned self, unsigned other, struct peer *p)
   if (c->pass == READ)
     p->beat = (struct beat){.from = (uint8_t)other, .to = (uint8_t)self, .seq = p->echo};
   beat_kept(c, &p->beat);
-  instant(c, self, &p->heard);
-  instant(c, self, &p->reached);
+  since(c, self, &p->heard);
+  since(c, self, &p->reached);
   instant(c, self, &p->free_at);
   instant(c, self, &p->asked);
   instant(c, self, &p->sent_last);
@@ -359,6 +375,8 @@ static void master(struct codec *c, unsigned self, struct core *k) {
     position(c, &k->join_at);
   boolean(c, &k->synchronous);
   instant(c, self, &k->keeps_up_since);
+  NUMBER(c, k->flaps);
+  instant_within(c, self, &k->lost_at, FLAPPING_US);
   instant(c, self, &k->progress_at);
   NUMBER(c, k->peer_offset);
   instant(c, self, &k->witness_at);
@@ -366,11 +384,13 @@ static void master(struct codec *c, unsigned self, struct core *k) {
 
 static void not_master(struct codec *c, unsigned self, struct core *k) {
   NUMBER(c, k->follow);
-  epoch(c, &k->follow_epoch);
+  if (k->follow != NOBODY)
+    epoch(c, &k->follow_epoch);
   if (c->pass != READ)
     return;
   k->lease_end = INSTANT_PAST;
   k->keeps_up_since = INSTANT_NEVER;
+  k->lost_at = INSTANT_PAST;
   k->progress_at = k->witness_at = c->now[self];
 }
 
@@ -400,6 +420,7 @@ static void node(struct codec *c, unsigned self, struct core *k) {
     k->ready_since = INSTANT_NEVER;
   boolean(c, &k->handing);
   boolean(c, &k->retired);
+  NUMBER(c, k->shown.unknown);
   boolean(c, &k->shown.address);
   instant(c, self, &k->shown.fence);
   duty(c, &k->shown.broker, k->shown.broker.serial);
@@ -448,7 +469,7 @@ static void broker(struct codec *c, unsigned self, struct machine *m, bool core_
   boolean(c, &b->stalled);
   boolean(c, &b->attached);
   duty(c, &b->duty, core_runs ? m->core.shown.broker.serial : 0);
-  bool pending = varint(c, core_runs && b->done_at != NEVER_US) != 0;
+  bool pending = varint(c, m->agent && b->done_at != NEVER_US) != 0;
   if (c->pass == READ)
     b->done_at = pending ? c->w->now : NEVER_US;
   boolean(c, &b->late);
@@ -469,7 +490,7 @@ static void machine(struct codec *c, unsigned self, struct machine *m) {
     world_rate(c->w, self, slow ? -(int64_t)c->w->config.drift_ppm : 0);
   ballot(c, self, &m->disk);
   session(c, self, &m->session);
-  if (m->agent) {
+  if (m->power) { /* an agent that was killed leaves its core (L10) */
     for (unsigned i = 0; i < VOTERS; i++)
       if (i != self)
         session(c, i, &m->knows[i]);
@@ -481,7 +502,7 @@ static void machine(struct codec *c, unsigned self, struct machine *m) {
     boolean(c, &m->address);
     until(c, self, &m->fence);
     epoch(c, &m->elected);
-    broker(c, self, m, m->agent);
+    broker(c, self, m, m->power);
   }
 }
 

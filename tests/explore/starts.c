@@ -5,7 +5,7 @@
 // clock runs at three quarters of the fastest. Production's settings keep the same proportions within the
 // budget.
 #define CLUSTER(more)                                                                                        \
-  "cluster lease 400ms beat 100ms drift_ppm 250000 degrade 200ms join_hold 100ms witness_grace 400ms" more   \
+  "cluster lease 400ms beat 100ms drift_ppm 250000 degrade 200ms join_hold 25ms witness_grace 400ms" more   \
   "\n"                                                                                                       \
   "dice same\n"
 #define PAIR "start a b w\nsteps 3s\n"
@@ -21,7 +21,7 @@ const struct start starts[] = {
     {"a pair that is behind", CLUSTER(" replication async") PAIR, 4},
     {"a came back from an old snapshot",
      CLUSTER("") PAIR
-     "crash a\nsnapshot a\nstart a\ncut w\nsteps 2s\ncrash a b\nrestore a\nheal\nstart a\nsteps 2s\n",
+     "crash a\nsnapshot a\nstart a\ncut w\nsteps 2s\ncrash a b\nwipe a\nrestore a\nheal\nstart a\nsteps 2s\n",
      0},
 };
 const size_t start_count = sizeof starts / sizeof starts[0];

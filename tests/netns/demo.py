@@ -168,12 +168,16 @@ class Demo:
 
     def agent_stopped(self, row):
         master, other = self.pair()
-        self.say(f"The agent of {master.name}, the master, is stopped (SIGSTOP); Redis and address are left to it")
+        fence = master.status()["fence"]
+        self.promise("the kernel fence is armed", fence["kernel"] == "armed")
+        self.say(f"The agent of {master.name}, the master, is stopped (SIGSTOP); Redis and address are left to it, and its"
+                 f" kernel's fence ({fence['mechanism']})")
 
         def act():
             master.agent.pause()
             self.cluster.wait_master(other)
-        self.event(row, act, f"{other.name} is master; {master.name} was shut by its kernel when the lease ran out")
+        self.event(row, act, f"{other.name} is master; {master.name} was shut by its kernel's fence"
+                   f" ({fence['mechanism']}) when the lease ran out")
         self.promise("the epoch rises with a failover", row.epochs[-1] > row.epochs[-2])
         master.agent.resume()
         self.say(f"  the agent of {master.name} goes on (SIGCONT), finds itself deposed, and follows")

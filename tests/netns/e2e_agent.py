@@ -4,7 +4,7 @@
 import contextlib
 import shutil
 
-from testbed import Cluster, Failed, always, boottime_us, expect, short, until
+from testbed import Cluster, Failed, always, boottime_us, expect, fence, short, until
 
 LEASE_MS = 1000
 FENCE_SLACK_US = 5000  # a reply is timed by its arrival at the observer
@@ -91,6 +91,7 @@ def test_switchover(directory):
 
 
 @short
+@fence
 def test_node_lost_and_back(directory):
     with watched(directory) as (cluster, observer, master, other):
         before = epoch(master)
@@ -106,6 +107,7 @@ def test_node_lost_and_back(directory):
 
 
 @short
+@fence
 def test_agent_killed(directory):
     with watched(directory) as (cluster, observer, master, other):
         observer.mark("killed")
@@ -120,6 +122,7 @@ def test_agent_killed(directory):
 
 
 @short
+@fence
 def test_agent_stopped_and_continued(directory):
     with watched(directory) as (cluster, observer, master, other):
         observer.mark("stopped")
@@ -181,6 +184,7 @@ def test_secondary_cut_off(directory):
 
 
 @short
+@fence
 def test_master_cut_off_from_both(directory):
     with watched(directory) as (cluster, observer, master, other):
         observer.mark("cut")

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test bed itself: do the instruments see what they are there to see? No agent runs here."""
 
+import contextlib
+import socket
+import struct
 import time
 
-from testbed import REDIS_PORT, VIRTUAL_IP, Cluster, always, expect, short, tcp_answers, until, verify
+from faults import DELAY_MS, Faults
+from testbed import (REDIS_PORT, VIRTUAL_IP, Cluster, always, boottime_us, expect, short, tcp_answers, until,
+                     verify)
 
 
 def hold(node):
@@ -112,6 +117,61 @@ def test_writer_counts_only_what_the_secondary_has(directory):
             lost, doubled, _ = verify.compare(verify.acknowledged(directory / "acknowledged"),
                                               verify.held(master, "orders"))
             expect("nothing lost", (lost, doubled) == (0, 0))
+
+
+def arrivals(bed, count=200):
+    """Numbered datagrams from a to b, 2 ms apart: [(number, ms on the way)] in the order in which they arrive."""
+    with bed.b.space.entered():
+        there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        there.bind((bed.b.address, 9000))
+    with bed.a.space.entered():
+        here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for number in range(count):
+        here.sendto(struct.pack("!Iq", number, boottime_us()), (bed.b.address, 9000))
+        time.sleep(0.002)
+    there.settimeout(1)
+    came = []
+    with contextlib.suppress(socket.timeout):
+        while True:
+            data = there.recv(64)
+            number, sent_us = struct.unpack("!Iq", data)
+            came.append((number, (boottime_us() - sent_us) / 1000))
+    return came
+
+
+def test_wire_loses_delays_and_reorders(directory):
+    with Wired(directory) as bed:
+        faults = Faults(bed, {"a": bed.a, "b": bed.b})
+        plain = arrivals(bed)
+        expect("a good wire carries all in order", [number for number, _ in plain] == list(range(200)))
+        faults.strike("a>b loss")
+        expect("about 30 % are lost", 90 < len(arrivals(bed)) < 180)
+        faults.active = ["a>b delay"]
+        faults.load_wire()
+        slow = arrivals(bed)
+        expect("all in order", [number for number, _ in slow] == list(range(200)))
+        expect(f"each {DELAY_MS} ms later", min(ms for _, ms in slow) >= DELAY_MS)
+        back = min(tcp_refused(bed.b.space, bed.a.address) for _ in range(20))
+        expect(f"the way back is as it was: {back} s for both", DELAY_MS <= back * 1000 < 2 * DELAY_MS)
+        faults.active = ["a-b reorder"]
+        faults.load_wire()
+        mixed = [number for number, _ in arrivals(bed)]
+        expect("all come", sorted(mixed) == list(range(200)))
+        passed = sum(1 for before, after in zip(mixed, mixed[1:]) if after < before)
+        expect(f"many are passed by later ones: {passed}", passed > 20)
+        faults.active = ["a-b cut", "a-b delay"]
+        faults.load_wire()
+        expect("a slow wire that is cut carries nothing", arrivals(bed) == [])
+        faults.active = []
+        faults.load_wire()
+        expect("and mended all", len(arrivals(bed)) == 200)
+
+
+def tcp_refused(space, address):
+    """How long a refusal takes, in s: one round trip."""
+    began = time.monotonic()
+    expect("nobody listens there", not tcp_answers(space, address, 9))
+    return time.monotonic() - began
 
 
 @short

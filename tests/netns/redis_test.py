@@ -654,6 +654,22 @@ def test_hung_redis_is_unreachable_and_not_dead(world):
     probe.done(serial)
 
 
+def test_a_broken_link_is_believed_of_a_living_redis_alone(world):
+    """What dies breaks its links first: that b has lost a tells that b is gone only if a answers after that."""
+    (a, b), (pa, _) = world.pair()
+    mark = pa.mark()
+    a.process.send_signal(signal.SIGSTOP)
+    b.client()("CLIENT", "KILL", "TYPE", "master")
+    pa.wait(" changed reachable=0", mark)
+    early = [line for line in pa.lines[mark:] if " reachable=1 " in line and " link=0 " in line]
+    assert not early, early
+    a.process.send_signal(signal.SIGCONT)
+    pa.wait(" changed reachable=1 .* link=1 ", mark)
+    mark = pa.mark()
+    b.client()("REPLICAOF", "NO", "ONE")
+    pa.wait(" changed reachable=1 .* link=0 ", mark)
+
+
 def test_kill_clients(world):
     (a, _), (pa, _) = world.pair()
     writer, reader = a.client(), a.client()

@@ -15,8 +15,8 @@ import subprocess
 import sys
 
 INSIDE = "TANIST_TESTBED"
-UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child",
-           "--mount-proc"]
+UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+AS_NOBODY = ["--user", "--map-root-user"]  # root in there, nobody outside
 CANNOT = 77  # what test runners take for "could not be run here"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -33,6 +33,11 @@ def run(*argv, stdin=None):
     return done.stdout
 
 
+def command(real_root=False):
+    """The namespaces' own; with real_root without one of users, for what the kernel gives to nobody else (BPF)."""
+    return UNSHARE + ([] if real_root else AS_NOBODY)
+
+
 def obstacle():
     """What keeps this machine from running the test bed, in words that say what to do; None if nothing does."""
     for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("nft", "nftables")):
@@ -41,7 +46,7 @@ def obstacle():
     probe = "mount -t tmpfs tmpfs /run && ip link add probe0 type veth peer name probe1 && " \
             "nft 'add table bridge probe { chain forward { type filter hook forward priority 0; }; }'"
     path = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    done = subprocess.run(UNSHARE + ["sh", "-c", probe], capture_output=True, text=True, check=False, env=path,
+    done = subprocess.run(command() + ["sh", "-c", probe], capture_output=True, text=True, check=False, env=path,
                           stdin=subprocess.DEVNULL)
     if done.returncode == 0:
         return None
@@ -56,10 +61,11 @@ def die_with_parent():
     LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def launch(argv, outlive_us=False, **options):
+def launch(argv, outlive_us=False, real_root=False, **options):
     """Starts argv[0] (a Python program) with its arguments inside namespaces of its own; returns the Popen."""
-    environment = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin", **{INSIDE: "1"})
-    return subprocess.Popen(UNSHARE + [sys.executable, "-B"] + argv, env=environment,
+    environment = dict(options.pop("env", os.environ), PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
+                       **{INSIDE: "1"})
+    return subprocess.Popen(command(real_root) + [sys.executable, "-B"] + argv, env=environment,
                             preexec_fn=None if outlive_us else die_with_parent, **options)
 
 
@@ -137,6 +143,7 @@ class Wire:
         self.space.ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
         self.space.ip("link", "set", "br0", "up")
         self.drops = {}  # (from, to): per cent
+        self.without_port = None  # a TCP port that nobody reaches
 
     def port(self, name):
         return "to-" + name
@@ -151,6 +158,9 @@ class Wire:
 
     def pull(self, name):
         self.space.ip("link", "set", self.port(name), "down")
+
+    def plug(self, name):
+        self.space.ip("link", "set", self.port(name), "up")
 
     def detach(self, name):
         self.space.ip("link", "delete", self.port(name))  # at once: a namespace's own end comes some time after
@@ -169,6 +179,9 @@ class Wire:
         rules = [f'iifname "{self.port(source)}" oifname "{self.port(target)}" '
                  + (f"numgen random mod 100 < {share} " if share < 100 else "") + "counter drop"
                  for (source, target), share in self.drops.items()]
+        if self.without_port:
+            rules += [f"tcp {end} {self.without_port} iifname {{ to-a, to-b }} oifname {{ to-a, to-b }} counter drop"
+                      for end in ("sport", "dport")]
         table = "\n".join(["add table bridge cut", "delete table bridge cut", "table bridge cut {", " chain forward {",
                            "  type filter hook forward priority 0"] + ["  " + rule for rule in rules] + [" }", "}", ""])
         run("nsenter", "--net=" + self.space.path, "nft", "-f", "-", stdin=table)

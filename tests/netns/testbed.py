@@ -24,6 +24,7 @@ PORT = 7400
 REDIS_PORT = 6379
 BROKER_PORT = 7777
 VIRTUAL_IP = NETWORK + "100"
+FENCE = os.environ.get("TANIST_FENCE", "")  # the mechanism that all agents are to use, "" for their own choice
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import resp  # noqa: E402  (they live beside the programs that they belong to)
@@ -62,6 +63,12 @@ def always(what, condition, seconds, every=0.02):
 def short(test):
     """Marks a test of `make check`."""
     test.short = True
+    return test
+
+
+def fence(test):
+    """Marks a test of the kernel fence, to be played with each mechanism."""
+    test.fence = True
     return test
 
 
@@ -138,6 +145,7 @@ class Member:
             directory.mkdir(parents=True)
         self.config = self.home / (cluster.name + ".conf")
         self.agent = self.redis = self.broker = self.space = None
+        self.environment = None  # of its program; None: as here
         self.power_on()
 
     def power_on(self):
@@ -160,7 +168,7 @@ class Member:
 
     def start(self):
         self.agent = Process(f"agent of {self.name}", self.space, self.arguments() + ["--trace", self.home / "trace"],
-                             self.log)
+                             self.log, env=self.environment)
 
     def traces(self):
         """What was traced here of this cluster; a witness of several clusters has a file for each."""
@@ -170,6 +178,7 @@ class Member:
         """The reference broker (tests/broker), which speaks to the agent through libtanist."""
         data = self.home / "broker"
         data.mkdir(exist_ok=True)
+        options = options + (("--async",) if self.cluster.max_lag else ())
         page = self.run_directory / f"{self.cluster.name}.{self.name}.state"
         self.broker = Process(f"broker of {self.name}", self.space,
                               [BUILD / "tests" / "broker" / "broker", page, data, f"0.0.0.0:{BROKER_PORT}", *options],
@@ -243,9 +252,13 @@ class Cluster:
 
     newest = None  # for the logs of a test that failed
 
-    def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more=""):
+    def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more="",
+                 broker="", max_lag=0):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
-        self.lease_ms, self.beat_ms, self.more = lease_ms, beat_ms, more
+        self.lease_ms, self.beat_ms, self.more, self.broker = lease_ms, beat_ms, more, broker
+        self.max_lag = max_lag
+        if FENCE and "fence" not in more:
+            self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
         self.a, self.b, self.w = (Member(self, *who) for who in (("a", 1), ("b", 2), ("w", 9)))
         self.nodes, self.members = (self.a, self.b), (self.a, self.b, self.w)
@@ -283,10 +296,11 @@ class Cluster:
         voters = [node.format(m.name, m.address, PORT, self.keys[m.name]) for m in self.members]
         broker = f'broker = {{ driver = "{self.driver}"; }};'
         if self.driver == "redis":
-            broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync";
+            broker = f'''broker = {{ driver = "redis"; address = "127.0.0.1:{REDIS_PORT}"; replication = "sync"; {self.broker}
   peers = {{ a = "{self.a.address}:{REDIS_PORT}"; b = "{self.b.address}:{REDIS_PORT}"; }}; }};'''
         if self.driver == "library":
-            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = "sync";
+            replication = f'"async"; max_lag_bytes = {self.max_lag}' if self.max_lag else '"sync"'
+            broker = f'''broker = {{ driver = "library"; address = "127.0.0.1:{BROKER_PORT}"; replication = {replication};
   peers = {{ a = "{self.a.address}:{BROKER_PORT}"; b = "{self.b.address}:{BROKER_PORT}"; }}; }};'''
         return f'''cluster = "{self.name}";
 nodes = (
@@ -406,10 +420,10 @@ run_directory = "{member.run_directory}";
         self.helpers.append(process)
         return Talk(process)
 
-    def observe(self):
+    def observe(self, *options):
         """Starts the observers of the virtual IP, one nailed to each node's MAC."""
         self.client("o", 60)
-        return self.helper("o", "observer", "eth0", NETWORK + "60", VIRTUAL_IP, self.a.mac, self.b.mac)
+        return self.helper("o", "observer", *options, "eth0", NETWORK + "60", VIRTUAL_IP, self.a.mac, self.b.mac)
 
     def write(self, log, *options, key="orders", name="c", number=50):
         """Starts a writer through the virtual IP; `log` is where acknowledgements go."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trial: real brokers under random faults for as long as wanted; no acknowledged message may be lost.
 
-usage: trial.py [--driver library|redis] [--minutes N] [--seed N] [--lease MS]
+usage: trial.py [--driver library|redis] [--minutes N] [--seed N] [--lease MS] [--max-lag N]
 
 Two producers and two consumers of the reference broker, or a confirming writer of Redis, go on while agents, brokers
 and the witness are killed and stopped, links cut in either direction, disks filled, nodes lost, everything restarted and
@@ -193,8 +193,8 @@ def give_disks(cluster):
             (node.home / name).symlink_to(disk / name)
 
 
-def trial_library(directory, seconds, seed, say, lease_ms=1000, rate=100):
-    with Cluster(directory, driver="library", lease_ms=lease_ms, beat_ms=lease_ms // 10) as cluster:
+def trial_library(directory, seconds, seed, say, lease_ms=1000, rate=100, max_lag=0):
+    with Cluster(directory, driver="library", lease_ms=lease_ms, beat_ms=lease_ms // 10, max_lag=max_lag) as cluster:
         give_disks(cluster)
         cluster.start()
         cluster.wait_pair()
@@ -202,7 +202,8 @@ def trial_library(directory, seconds, seed, say, lease_ms=1000, rate=100):
         trial = Trial(cluster, seed, say)
         trial.run(seconds, lambda: sum(log.stat().st_size for log in traffic.produced))
         count = traffic.end()
-        say(f"{sum(trial.counts.values())} faults of {len(trial.counts)} kinds, {count} messages acknowledged, 0 lost")
+        say(f"{sum(trial.counts.values())} faults of {len(trial.counts)} kinds, {count} messages acknowledged, {traffic.lost()} lost"
+            + (f", at most {max_lag} at a change of master" if max_lag else ""))
         return count
 
 
@@ -227,6 +228,7 @@ def main():
     parser.add_argument("--driver", choices=("library", "redis"), default="library")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff)
+    parser.add_argument("--max-lag", type=int, default=0, help="library: asynchronous, behind by so many messages")
     parser.add_argument("--lease", type=int, default=1000)
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -244,8 +246,11 @@ def main():
     def say(text):
         print(f"{time.monotonic() - began:8.1f} s  {text}", flush=True)
     say(f"{arguments.driver}, lease {arguments.lease} ms, seed {arguments.seed}")
-    run = trial_library if arguments.driver == "library" else trial_redis
-    run(pathlib.Path(arguments.inside), arguments.minutes * 60, arguments.seed, say, arguments.lease)
+    course = pathlib.Path(arguments.inside), arguments.minutes * 60, arguments.seed, say, arguments.lease
+    if arguments.driver == "library":
+        trial_library(*course, max_lag=arguments.max_lag)
+    else:
+        trial_redis(*course)
     return 0
 
 

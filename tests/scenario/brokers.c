@@ -67,13 +67,18 @@ static void replicate(struct world *w, unsigned node) {
   memcpy(w->log[node], w->log[1 - node], master->count * sizeof w->log[0][0]);
 }
 
+/* ASYNC: it may be behind by so much when something is acknowledged. */
+static size_t lagging(const struct world *w, const struct broker_model *other) {
+  return other->count + (w->config.replication == REPLICATION_ASYNC ? w->config.max_lag : 0);
+}
+
 static void acknowledge(struct world *w, unsigned node) {
   const struct broker_model *broker = &w->machine[node].broker, *other = &w->machine[1 - node].broker;
   if (!leads(broker) || broker->duty.paused || broker->epoch != broker->duty.epoch)
     return;
   size_t upto = broker->count;
   if (broker->duty.sync)
-    upto = !other->attached ? 0 : other->count < upto ? other->count : upto;
+    upto = !other->attached ? 0 : lagging(w, other) < upto ? lagging(w, other) : upto;
   for (size_t i = 0; i < upto; i++)
     w->acknowledged[w->log[node][i]] = true;
 }

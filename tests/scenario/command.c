@@ -135,23 +135,39 @@ static void do_cluster(struct world *w, const struct words *words) {
       for (config->replication = 0;
            config->replication < REPLICATION_COUNT - 1 && !is(value, replication_name(config->replication));)
         config->replication++;
+    else if (is(key, "max_lag"))
+      config->max_lag = strtoull(value, NULL, 10);
     else if (is(key, "strict"))
       config->strict = switch_of(w, value);
     else if (is(key, "lease"))
       config->lease_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "beat"))
       config->beat_ms = (uint32_t)(time_of(w, value) / 1000);
-    else if (is(key, "witness_grace"))
-      config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "degrade"))
       config->degrade_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "join_hold"))
       config->join_hold_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "witness_grace"))
+      config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "drift_ppm"))
       config->drift_ppm = (uint32_t)number_of(w, value);
     else
       world_fail(w, "\"%s\" is no setting of a cluster", key);
   }
+}
+
+/* Their agents read the configuration again, as `cluster` has changed it (SIGHUP). */
+static void do_reload(struct world *w, const struct words *words) {
+  const struct core_config *config = &w->config;
+  for (size_t i = 1; i < words->count; i++) {
+    struct event event = {.type = EVENT_CONFIG};
+    event.config = (struct core_settings){.preferred = config->preferred,
+                                          .witness_grace_ms = config->witness_grace_ms,
+                                          .degrade_ms = config->degrade_ms,
+                                          .join_hold_ms = config->join_hold_ms};
+    world_event(w, voter_of(w, word(words, i)), &event);
+  }
+  brokers_settle(w);
 }
 
 static void do_clock(struct world *w, const struct words *words) {
@@ -169,6 +185,10 @@ static void do_clock(struct world *w, const struct words *words) {
 static void do_start(struct world *w, const struct words *words) {
   for (size_t i = 1; i < words->count; i++)
     world_start(w, voter_of(w, word(words, i)));
+}
+static void do_resume(struct world *w, const struct words *words) {
+  for (size_t i = 1; i < words->count; i++)
+    world_resume(w, voter_of(w, word(words, i)));
 }
 /* What most stories begin with, told in 01-forming.txt: all three started, a master with b as its secondary.
  */
@@ -341,6 +361,19 @@ static void do_replay(struct world *w, const struct words *words) {
   network_replay(w, voter_of(w, (char[]){route[0], 0}), voter_of(w, route + 2));
 }
 
+static void do_err(struct world *w, const struct words *words) {
+  unsigned voter = voter_of(w, word(words, 1));
+  const char *field = word(words, 2);
+  bool off = is(field, "off");
+  w->errs[voter] = is(field, "grant")   ? ERR_GRANT
+                   : is(field, "epoch") ? ERR_EPOCH
+                   : is(field, "lease") ? ERR_LEASE
+                                        : ERR_NONE;
+  w->err_value[voter] = off ? 0 : (uint64_t)number_of(w, word(words, 3));
+  if (w->errs[voter] == ERR_NONE && !off)
+    world_fail(w, "a voter errs in grant, epoch or lease: err w grant 0, err w off");
+}
+
 static void do_disk(struct world *w, const struct words *words) {
   struct machine *m = &w->machine[voter_of(w, word(words, 1))];
   m->disk_fails = is(word(words, 2), "fails");
@@ -415,16 +448,17 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},   {"clock", do_clock},     {"cluster", do_cluster},   {"cont", do_cont},
-    {"copy", do_copy},       {"crash", do_crash},     {"cut", do_cut},           {"delay", do_delay},
-    {"deliver", do_deliver}, {"dice", do_dice},       {"disk", do_disk},         {"done", do_done},
-    {"double", do_double},   {"drop", do_drop},       {"explain", do_explain},   {"fence-lost", do_fence},
-    {"forget", do_forget},   {"given", do_given},     {"heal", do_heal},         {"hold", do_hold},
-    {"jumble", do_jumble},   {"kill", do_kill},       {"late", do_late},         {"lose", do_lose},
-    {"order", do_order},     {"pass", do_pass},       {"queue", do_queue},       {"replay", do_replay},
-    {"restore", do_restore}, {"run", do_run},         {"snapshot", do_snapshot}, {"start", do_start},
-    {"state", do_state},     {"steps", do_steps},     {"stop", do_stop},         {"timer", do_timer},
-    {"unhold", do_unhold},   {"verbose", do_verbose}, {"wipe", do_wipe},         {"write", do_write},
+    {"broker", do_broker},    {"clock", do_clock},       {"cluster", do_cluster}, {"cont", do_cont},
+    {"copy", do_copy},        {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},
+    {"deliver", do_deliver},  {"dice", do_dice},         {"disk", do_disk},       {"done", do_done},
+    {"double", do_double},    {"drop", do_drop},         {"err", do_err},         {"explain", do_explain},
+    {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},
+    {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},       {"late", do_late},
+    {"lose", do_lose},        {"order", do_order},       {"pass", do_pass},       {"queue", do_queue},
+    {"reload", do_reload},    {"replay", do_replay},     {"restore", do_restore}, {"resume", do_resume},
+    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},
+    {"steps", do_steps},      {"stop", do_stop},         {"timer", do_timer},     {"unhold", do_unhold},
+    {"verbose", do_verbose},  {"wipe", do_wipe},         {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

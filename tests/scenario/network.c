@@ -39,6 +39,16 @@ static void enqueue(struct world *w, const struct datagram *datagram) {
     w->queue[w->queued++] = *datagram;
 }
 
+static void err(const struct world *w, struct beat *beat) {
+  uint64_t value = w->err_value[beat->from];
+  if (w->errs[beat->from] == ERR_GRANT)
+    beat->grant = value;
+  else if (w->errs[beat->from] == ERR_EPOCH)
+    beat->epoch = value;
+  else if (w->errs[beat->from] == ERR_LEASE)
+    beat->lease_ms = (uint32_t)value;
+}
+
 void network_send(struct world *w, unsigned from, const struct beat *beat) {
   const struct machine *m = &w->machine[from];
   unsigned to = beat->to;
@@ -51,6 +61,7 @@ void network_send(struct world *w, unsigned from, const struct beat *beat) {
                               .for_session = m->knows[to],
                               .due = w->now + w->delay[from][to],
                               .beat = *beat};
+  err(w, &datagram.beat);
   if (w->jumbled[from][to])
     datagram.due += draw(w, 120) * INT64_C(1000);
   enqueue(w, &datagram);

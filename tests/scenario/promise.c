@@ -8,13 +8,15 @@ static bool holds_lead(const struct world *w, unsigned node) {
   return m->agent && core_leads(&m->core, world_local(w, node));
 }
 
-/* F1: until both nodes are in one majority again an operator's word stands for P1. Of a voter from a snapshot B2
-   promises nothing. */
+/* F1: until both nodes are in one majority again an operator's word stands for P1. Of a voter from a snapshot
+   B2 promises nothing. */
 static bool excepted(const struct world *w) {
   bool forced = false;
-  for (unsigned v = 0; v < VOTERS; v++)
+  for (unsigned v = 0; v < VOTERS; v++) {
+    const struct machine *m = &w->machine[v];
     for (unsigned node = 0; node < NODES; node++)
-      forced |= w->machine[v].disk.forced[node] != 0 || w->machine[v].core.voter.ballot.forced[node] != 0;
+      forced |= m->disk.forced[node] != 0 || (m->agent && m->core.voter.ballot.forced[node] != 0);
+  }
   return forced || w->restored;
 }
 
@@ -78,11 +80,13 @@ static bool holds(const struct world *w, unsigned node, uint32_t message) {
   return false;
 }
 
-/* P3: who serves has all that was acknowledged. */
+/* P3: who serves has all that was acknowledged, or with ASYNC all but the last max_lag. */
 void promise_serve(struct world *w, unsigned node) {
   size_t missing = 0;
   for (size_t i = 0; i < w->messages; i++)
     missing += w->acknowledged[i] && !holds(w, node, (uint32_t)i);
-  if (missing > 0 && !w->forced && !w->restored && w->config.replication == REPLICATION_SYNC)
+  size_t allowed = w->config.replication == REPLICATION_ASYNC ? w->config.max_lag : 0;
+  if (missing > allowed && !w->forced && !w->restored &&
+      (w->config.replication == REPLICATION_SYNC || w->config.replication == REPLICATION_ASYNC))
     world_fail(w, "P3 is broken: %s serves without %zu acknowledged messages", voter_name(node), missing);
 }

@@ -22,6 +22,7 @@ void world_init(struct world *w, FILE *out) {
   w->random = 0x5eed;
   w->config = (struct core_config){.preferred = VOTER_A,
                                    .replication = REPLICATION_SYNC,
+                                   .withholds = true,
                                    .lease_ms = 1000,
                                    .beat_ms = 100,
                                    .drift_ppm = 10000,
@@ -197,10 +198,15 @@ void world_event(struct world *w, unsigned voter, struct event *event) {
 
 // ---- start and end ----
 
-void world_start(struct world *w, unsigned voter) {
-  struct machine *m = &w->machine[voter];
+static struct core_config config_of(const struct world *w, unsigned voter) {
   struct core_config config = w->config;
   config.self = (uint8_t)voter;
+  return config;
+}
+
+void world_start(struct world *w, unsigned voter) {
+  struct machine *m = &w->machine[voter];
+  struct core_config config = config_of(w, voter);
   m->broker.running |= voter < NODES && !m->power;
   m->power = m->agent = true;
   m->stopped = false;
@@ -213,6 +219,23 @@ void world_start(struct world *w, unsigned voter) {
   m->elected = 0;
   core_init(&m->core, &config, &m->disk, world_local(w, voter), voter + 1);
   struct event first = {.type = EVENT_TIMER};
+  world_event(w, voter, &first);
+  brokers_settle(w);
+}
+
+void world_resume(struct world *w, unsigned voter) {
+  struct machine *m = &w->machine[voter];
+  struct core_config config = config_of(w, voter);
+  if (!core_resumable(&m->core, &config, &m->disk, world_local(w, voter))) {
+    world_start(w, voter);
+    return;
+  }
+  m->agent = true;
+  m->stopped = false;
+  m->session = ++w->sessions;
+  memset(m->knows, 0, sizeof m->knows);
+  m->broker.done_at = NEVER_US;
+  struct event first = {.type = EVENT_RESUME};
   world_event(w, voter, &first);
   brokers_settle(w);
 }

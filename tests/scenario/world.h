@@ -44,7 +44,7 @@ struct broker_model {
 struct machine {
   bool power, agent, stopped; // agent: it runs; stopped: SIGSTOP
   struct clock_model clock;
-  struct core core;
+  struct core core;                // of an agent that was killed: as it was kept (L10)
   uint64_t session, knows[VOTERS]; // the peers' sessions, to seal for
   struct ballot disk, snapshot;
   bool disk_fails, disk_told; // told: the failure was shown
@@ -55,6 +55,9 @@ struct machine {
   int cut_after;    // dies after so many actions of its next list; -1
   bool cut_kills;   // the agent alone then, not the machine
 };
+
+// What no voter of ours would send: a field of every beat of one voter that is not what it should be.
+enum beat_error { ERR_NONE, ERR_GRANT, ERR_EPOCH, ERR_LEASE };
 
 struct world {
   FILE *out; // NULL: nothing is shown
@@ -69,6 +72,8 @@ struct world {
   bool cut[VOTERS][VOTERS], held[VOTERS][VOTERS], doubled[VOTERS][VOTERS], jumbled[VOTERS][VOTERS];
   unsigned loss_percent[VOTERS][VOTERS];
   int64_t delay[VOTERS][VOTERS];
+  enum beat_error errs[VOTERS];
+  uint64_t err_value[VOTERS];
   uint64_t random, ids, sessions, last_reign;
   size_t queued, past, messages;
   // What happened since somebody put these back: how long the longest list was, but for what it tells;
@@ -89,6 +94,7 @@ struct world {
 // ---- world.c: time, events, what they lead to ----
 void world_init(struct world *, FILE *out);
 void world_start(struct world *, unsigned voter);
+void world_resume(struct world *, unsigned voter); // an agent that finds what the killed one had kept (L10)
 void world_stop_agent(struct world *, unsigned voter); // killed: address, fence and broker stay as they are
 void world_crash(struct world *, unsigned voter);      // the machine is off
 void world_run(struct world *, int64_t until);

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/client/tanist.h"
 #include "tests/sim/sim.h"
 
 static unsigned other(unsigned node) {
@@ -26,19 +27,23 @@ static void tell_agent(unsigned node, const struct event *event) {
   schedule(b->channel_at, WHAT_EVENT, node, sim.process[node].life, number, 0);
 }
 
+bool broker_serves(unsigned node) {
+  const struct broker_model *b = &sim.broker[node];
+  return b->alive && b->mode == BROKER_LEAD && !b->paused && fence_open(node);
+}
+
 /* Acknowledges what may be: nothing while paused or fenced; what the secondary confirmed; all if alone. */
 static void acknowledge(unsigned node) {
   struct broker_model *b = &sim.broker[node];
-  if (!b->alive || b->mode != BROKER_LEAD || b->paused || !fence_open(node))
+  if (!broker_serves(node))
     return;
   size_t to = b->length;
-  if (b->sync && sim.config.replication == REPLICATION_SYNC)
-    to = b->confirmed < to ? b->confirmed : to;
-  for (size_t i = b->acked_to; i < to; i++) {
-    sim.acked[b->log[i].id] = true;
-    sim.acked_count++;
-    sim.acks++;
+  if (b->sync) {
+    size_t bound = b->confirmed + (size_t)sim.config.max_lag; /* 0 but with ASYNC */
+    to = bound < to ? bound : to;
   }
+  for (size_t i = b->acked_to; i < to; i++)
+    note_acked(node, b->log[i].id);
   if (to > b->acked_to) {
     b->acked_to = to;
     trace("%s acknowledges up to %zu%s", voter_name(node), to, b->sync ? "" : " alone");
@@ -57,6 +62,17 @@ void broker_hold_at_start(unsigned node) {
   leave_lead(b);
   b->mode = BROKER_HOLD;
   b->duty = (struct broker_duty){.mode = BROKER_HOLD, .master = NOBODY};
+}
+
+/* The driver knows by what was kept whether this is the broker that led: of another's coming up the core hears, and
+   it is held as if the driver had been there. */
+void broker_resume(unsigned node) {
+  struct broker_model *b = &sim.broker[node];
+  if (b->life == sim.process[node].broker_life)
+    return;
+  b->dead = true;
+  if (b->alive)
+    schedule(sim.now + (int64_t)sim.config.lease_ms * MS, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
 }
 
 void broker_duty(unsigned node, const struct broker_duty *duty) {
@@ -95,23 +111,27 @@ void broker_reach(unsigned node, uint64_t serial) {
   tell_agent(node, &(struct event){.type = EVENT_DONE, .done = {(uint32_t)serial, position(b)}});
 }
 
-/* The position at which the entries of `epoch` end in the log; 0 if it holds none. */
-static size_t end_of(const struct broker_model *b, uint64_t epoch) {
-  for (size_t i = b->length; i > 0; i--)
-    if (b->log[i - 1].epoch == epoch)
-      return i;
-  return 0;
+/* What the log's history says (section 9): the newest rows of it, as the real one keeps them. */
+static struct tanist_history *history_of(const struct broker_model *b) {
+  struct tanist_history_row row[TANIST_HISTORY_ROWS];
+  size_t first = TANIST_HISTORY_ROWS;
+  for (size_t i = b->length; i > 0 && first > 0; i--)
+    if (i == 1 || b->log[i - 2].epoch != b->log[i - 1].epoch)
+      row[--first] = (struct tanist_history_row){b->log[i - 1].epoch, i - 1};
+  struct tanist_history *history = NULL;
+  int rc = tanist_history_take(&history, row + first, TANIST_HISTORY_ROWS - first);
+  assert(rc == 0);
+  return history;
 }
 
 static size_t diverged_at(const struct broker_model *mine, const struct broker_model *master) {
-  for (size_t i = mine->length; i > 0; i--) {
-    size_t end = end_of(master, mine->log[i - 1].epoch);
-    if (end > 0)
-      return end < i ? end : i;
-    while (i > 1 && mine->log[i - 2].epoch == mine->log[i - 1].epoch)
-      i--;
-  }
-  return 0;
+  struct tanist_history *ours = history_of(mine), *theirs = history_of(master);
+  uint64_t epoch, position = 0;
+  if (tanist_history_diverged(ours, theirs, mine->length, master->length, &epoch, &position) != 0)
+    position = 0;
+  tanist_history_close(ours);
+  tanist_history_close(theirs);
+  return (size_t)position;
 }
 
 static bool connected(unsigned x, unsigned y) {
@@ -126,6 +146,7 @@ static void attach(unsigned node) {
   trace("%s's broker attaches in epoch %lu, keeps %zu of %zu", voter_name(node), b->epoch, keep, b->length);
   b->length = keep;
   b->durable = b->durable < keep ? b->durable : keep;
+  sim.line[node] = sim.line[other(node)];
   check_prefix(node, other(node));
   b->attached = true;
   b->connection = ++sim.connections;
@@ -138,7 +159,7 @@ static void attach(unsigned node) {
 
 static void copy(unsigned node) {
   struct broker_model *b = &sim.broker[node], *m = &sim.broker[other(node)];
-  size_t most = 1 + below(8);
+  size_t most = 1 + below(8) + (m->length - b->length) / 16; /* who is far behind asks for more at a time */
   while (b->length < m->length && most-- > 0) {
     b->log[b->length] = m->log[b->length];
     b->length++;
@@ -182,7 +203,7 @@ void broker_write(unsigned node) {
   struct broker_model *b = &sim.broker[node];
   schedule(sim.now + between(10 * MS, 100 * MS), WHAT_WRITE, node, 0, UINT32_MAX, 0);
   if (!b->alive || b->mode != BROKER_LEAD || !fence_open(node) || b->length == LOG_MAX ||
-      sim.ids + 1 >= 2 * LOG_MAX)
+      sim.ids + 1 >= IDS_MAX)
     return;
   if (!b->paused || chance(2))
     b->log[b->length++] = (struct entry){b->epoch, ++sim.ids};
@@ -232,7 +253,8 @@ void broker_restart(unsigned node) {
   b->alive = true;
   b->durable = b->length;
   trace("%s's broker restarts with %zu", voter_name(node), b->length);
-  schedule(sim.now + (int64_t)sim.config.lease_ms * MS, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
+  b->held_until = sim.now + (int64_t)sim.config.lease_ms * MS;
+  schedule(b->held_until, WHAT_UNHOLD, node, b->life, UINT32_MAX, 0);
 }
 
 void broker_unhold(unsigned node) {
@@ -246,4 +268,10 @@ void broker_unhold(unsigned node) {
   if (!p->up)
     return; /* nobody is there to make it lead */
   broker_reach(node, b->duty.serial);
+}
+
+void broker_empty(unsigned node) {
+  struct broker_model *b = &sim.broker[node];
+  b->length = b->durable = b->acked_to = 0;
+  b->position_epoch = 0;
 }

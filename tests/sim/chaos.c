@@ -1,74 +1,172 @@
 // SPDX-License-Identifier: Apache-2.0
 // What breaks, and how it is mended.
-#include <string.h>
-
 #include "tests/sim/sim.h"
 
-static void spoil_link(unsigned x, unsigned y) {
-  struct link *link = &sim.link[x][y];
-  link->cut = chance(2);
-  link->loss = chance(2) ? (uint32_t)below(600) : 0;
-  link->twice = chance(3) ? (uint32_t)below(500) : 0;
-  link->delay_us = chance(4) ? between(0, chance(4) ? 1500 * MS : 400 * MS) : between(100, 5 * MS);
-  link->jitter_us = chance(3) ? between(0, 300 * MS) : between(0, 2 * MS);
+bool all_formed(void) {
+  for (unsigned i = 0; i < VOTERS; i++)
+    if (sim.process[i].wiped || disk_ballot(i)->blank) /* lifted, but perhaps not on the disk */
+      return false;
+  return true;
 }
 
-static void mend_link(unsigned x, unsigned y) {
-  sim.link[x][y] = (struct link){.delay_us = 200, .jitter_us = 300};
+// ---- memories lost: one at a time, since the protocol promises no more (B2, B3) ----
+
+static void forget(unsigned who) {
+  sim.wipes++;
+  sim.process[who].wiped = true;
+  if (chance(2))
+    disk_damage(who); /* it refuses to start, until the operator resets the voter */
+  trace("%s is wiped", voter_name(who));
+  disk_blank(who);
 }
 
-static void mend_links(void) {
-  for (unsigned x = 0; x < VOTERS; x++)
-    for (unsigned y = 0; y < VOTERS; y++)
-      mend_link(x, y);
+static bool older(const struct record *a, const struct record *b) {
+  return a->epoch != b->epoch ? a->epoch < b->epoch : a->version < b->version;
 }
 
-static void isolate(unsigned who) {
-  unsigned ways = 1 + (unsigned)below(3);
-  trace("%s is cut off%s", voter_name(who),
-        ways == 3   ? ""
-        : ways == 1 ? ", hears nobody"
-                    : ", nobody hears it");
-  for (unsigned i = 0; i < VOTERS; i++) {
-    if (i != who && (ways & 1))
-      sim.link[i][who].cut = true;
-    if (i != who && (ways & 2))
-      sim.link[who][i].cut = true;
+/* B2 is a net: it holds where both nodes remember what the witness has shown. */
+static bool both_remember(const struct ballot *shown) {
+  for (unsigned i = 0; i < NODES; i++) {
+    const struct seen *seen = &disk_ballot(i)->seen[VOTER_W];
+    if (disk_ballot(i)->blank || seen->epoch < shown->epoch || older(&seen->sync, &shown->sync))
+      return false;
   }
+  return true;
 }
+
+static void restore_witness(void) {
+  struct process *p = &sim.process[VOTER_W];
+  const struct ballot *now = disk_ballot(VOTER_W);
+  bool less = p->snapshot.epoch < now->epoch || older(&p->snapshot.sync, &now->sync);
+  if (!less || !both_remember(now))
+    return;
+  trace("w is restored from a snapshot, epoch %lu", p->snapshot.epoch);
+  sim.wipes++;
+  p->wiped = true;
+  disk_restore(VOTER_W, &p->snapshot);
+}
+
+/* Another machine in its place, empty: only where all that counts is on the other one's disk. */
+static void replace(unsigned node) {
+  bool needed = false;
+  for (unsigned i = 0; i < VOTERS; i++) {
+    const struct record *sync = &disk_ballot(i)->sync;
+    needed |= sync->mode == RECORD_SOLE && sync->owner == node;
+  }
+  forget(node);
+  if (needed || !holds_all_acked(1 - node))
+    return;
+  trace("%s is another machine", voter_name(node));
+  broker_empty(node);
+}
+
+static void lose_memory(unsigned who) {
+  if (!(sim.kinds & KIND_WIPE) || !all_formed() || sim.forced)
+    return;
+  if (who < NODES && chance(6))
+    chance(2) ? forget(who) : replace(who);
+  else if (who == VOTER_W && chance(3))
+    forget(who);
+  else if (who == VOTER_W && chance(2))
+    restore_witness();
+}
+
+// ---- machines ----
 
 static void crash(unsigned who, bool machine) {
   if (!sim.process[who].up)
     return;
   process_crash(who, machine);
+  if (machine || who == VOTER_W)
+    lose_memory(who);
   struct process *p = &sim.process[who];
-  bool others_formed = true;
-  for (unsigned i = 0; i < VOTERS; i++)
-    others_formed &= !sim.process[i].wiped;
-  if (who == VOTER_W && (sim.kinds & 2) && others_formed && chance(3)) {
-    trace("w is wiped");
-    p->disk = (struct ballot){.blank = true, .sync = {.owner = NOBODY}};
-    p->wiped = true;
-  }
-  int64_t away = chance(2) ? between(0, SECOND) : between(0, 10 * SECOND);
+  int64_t away = chance(2) ? between(0, SECOND) : between(0, chance(4) ? 60 * SECOND : 10 * SECOND);
   schedule(sim.now + away, WHAT_RESTART, who, p->life, UINT32_MAX, 0);
   if (machine && who < NODES)
     schedule(sim.now + away + between(0, SECOND), WHAT_BROKER_RESTART, who, sim.broker[who].life, UINT32_MAX,
              0);
 }
 
-static void order(unsigned who) {
-  struct event event = {.type = EVENT_ORDER};
-  static const uint8_t types[] = {ORDER_SWITCHOVER, ORDER_SWITCHOVER, ORDER_SWITCHOVER,
-                                  ORDER_FREEZE,     ORDER_THAW,       ORDER_THAW};
-  event.order.type = types[below(sizeof types)];
-  event.order.timeout_ms = (uint32_t)between(10, 5000);
-  if ((sim.kinds & 4) && chance(10) && who < NODES) {
-    event.order.type = ORDER_FORCE;
-    sim.forced = true;
+static void kill_broker(unsigned node) {
+  if (!sim.broker[node].alive || !(sim.kinds & KIND_BROKER))
+    return;
+  broker_die(node);
+  schedule(sim.now + between(0, 4 * SECOND), WHAT_BROKER_RESTART, node, sim.broker[node].life, UINT32_MAX, 0);
+}
+
+static void pause_process(unsigned who) {
+  int64_t pause = chance(2) ? between(0, SECOND) : between(0, chance(4) ? 40 * SECOND : 8 * SECOND);
+  trace("%s pauses for %ld ms", voter_name(who), pause / MS);
+  sim.process[who].stalled_until = sim.now + pause;
+}
+
+static void spoil_disk(unsigned who) {
+  struct disk *d = &sim.process[who].disk;
+  d->failing = (sim.kinds & KIND_DISK) && chance(3);
+  d->full = (sim.kinds & KIND_DISK) && chance(6);
+  d->sync_us = chance(3) ? between(100, 300 * MS) : between(50, 3 * MS);
+}
+
+static void cut_off(unsigned who) {
+  unsigned ways = 1 + (unsigned)below(3);
+  trace("%s is cut off, ways %u", voter_name(who), ways);
+  isolate(who, ways);
+}
+
+static void spoil_all(unsigned who) {
+  for (unsigned i = 0; i < VOTERS; i++) {
+    spoil_link(who, i);
+    spoil_link(i, who);
   }
-  trace("%s is ordered to %s", voter_name(who), order_name(event.order.type));
+}
+
+static void unfit(unsigned node) {
+  sim.broker[node].unfit = chance(4);
+  if ((sim.kinds & KIND_FENCE) && chance(3))
+    process_post(node, &(struct event){.type = EVENT_FENCE_LOST});
+}
+
+static void reload(unsigned who) {
+  struct event event = {.type = EVENT_CONFIG};
+  event.config = (struct core_settings){.preferred = (uint8_t)below(NODES),
+                                        .witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000),
+                                        .degrade_ms = (uint32_t)between(300, 3000),
+                                        .join_hold_ms = (uint32_t)between(0, 2000)};
+  trace("%s reads its configuration again", voter_name(who));
   process_post(who, &event);
+}
+
+static void break_something(void) {
+  unsigned who = (unsigned)below(VOTERS), other = (who + 1 + (unsigned)below(2)) % VOTERS;
+  unsigned node = (unsigned)below(NODES), what = (unsigned)below(17);
+  if (what <= 2)
+    spoil_link(who, other);
+  else if (what == 3)
+    mend_link(who, other);
+  else if (what == 4)
+    cut_off(who);
+  else if (what <= 6)
+    mend_links();
+  else if (what == 7)
+    pause_process(who);
+  else if (what <= 9 && (sim.kinds & KIND_CRASH))
+    crash(who, what == 9);
+  else if (what == 10)
+    kill_broker(node);
+  else if (what == 11)
+    spoil_disk(who);
+  else if (what == 12 && (sim.kinds & KIND_ORDER))
+    operator_order(who);
+  else if (what == 13 && chance(3))
+    reload(who);
+  else if (what == 13)
+    set_rate(who, 1000000 - (int64_t)below(sim.config.drift_ppm + 1));
+  else if (what == 14)
+    unfit(node);
+  else if (what == 15)
+    sim.process[who].snapshot = *disk_ballot(who);
+  else if (what == 16)
+    spoil_all(who);
 }
 
 void chaos_next(void) {
@@ -76,89 +174,40 @@ void chaos_next(void) {
   if (!sim.chaos)
     return;
   sim.faults++;
-  unsigned who = (unsigned)below(VOTERS), y = (who + 1 + (unsigned)below(2)) % VOTERS;
-  unsigned node = (unsigned)below(NODES);
-  switch (below(16)) {
-  case 0:
-  case 1:
-  case 2:
-    spoil_link(who, y);
-    break;
-  case 3:
-    mend_link(who, y);
-    break;
-  case 4:
-    isolate(who);
-    break;
-  case 5:
-  case 6:
-    mend_links();
-    break;
-  case 7: {
-    int64_t pause = chance(2) ? between(0, SECOND) : between(0, 8 * SECOND);
-    trace("%s pauses for %ld ms", voter_name(who), pause / MS);
-    sim.process[who].stalled_until = sim.now + pause;
-    break;
+  break_something();
+}
+
+// ---- peace ----
+
+static void heal_process(unsigned who) {
+  struct process *p = &sim.process[who];
+  p->disk.failing = p->disk.full = false;
+  p->disk.sync_us = 500;
+  if (p->stalled_until > sim.now)
+    p->stalled_until = sim.now;
+  for (uint32_t i = 0; i < p->box_count; i++) {
+    struct event *event = &p->box[(p->box_head + i) % BOX_MAX];
+    if (event->type == EVENT_ORDER)
+      event->type = EVENT_TIMER; /* peace: nothing is ordered any more */
   }
-  case 8:
-    if (sim.kinds & 1)
-      crash(who, false);
-    break;
-  case 9:
-    if (sim.kinds & 1)
-      crash(who, true);
-    break;
-  case 10:
-    if (sim.broker[node].alive && (sim.kinds & 8)) {
-      broker_die(node);
-      schedule(sim.now + between(0, 4 * SECOND), WHAT_BROKER_RESTART, node, sim.broker[node].life, UINT32_MAX,
-               0);
-    }
-    break;
-  case 11:
-    sim.process[who].disk_bad = (sim.kinds & 16) && chance(3);
-    sim.process[who].disk_us = chance(3) ? between(100, 300 * MS) : between(50, 3 * MS);
-    break;
-  case 12:
-    if (sim.kinds & 32)
-      order(who);
-    break;
-  case 13:
-    set_rate(who, 1000000 - (int64_t)below(sim.config.drift_ppm + 1));
-    break;
-  case 14:
-    sim.broker[node].unfit = chance(4);
-    if ((sim.kinds & 64) && chance(3))
-      process_post(node, &(struct event){.type = EVENT_FENCE_LOST});
-    break;
-  default:
-    for (unsigned i = 0; i < VOTERS; i++)
-      spoil_link(who, i), spoil_link(i, who);
-    break;
-  }
+  if (p->up && p->core.retired)
+    process_crash(who, false); /* its supervisor does not wait any longer */
+  if (!p->up)
+    process_start(who);
+  else
+    process_run(who);
 }
 
 void heal(void) {
   trace("everything heals");
   sim.chaos = false;
   mend_links();
-  for (unsigned i = 0; i < VOTERS; i++) {
-    sim.process[i].disk_bad = false;
-    sim.process[i].disk_us = 500;
-    if (sim.process[i].stalled_until > sim.now)
-      sim.process[i].stalled_until = sim.now;
-    if (sim.process[i].up && sim.process[i].core.retired)
-      process_crash(i, false); /* a retired agent ends */
-    if (!sim.process[i].up)
-      process_start(i);
-    else
-      process_run(i);
-  }
+  for (unsigned i = 0; i < VOTERS; i++)
+    heal_process(i);
   for (unsigned i = 0; i < NODES; i++) {
     sim.broker[i].unfit = false;
     broker_restart(i);
   }
   for (unsigned i = 0; i < VOTERS; i++)
-    if (sim.process[i].up)
-      process_post(i, &(struct event){.type = EVENT_ORDER, .order = {.type = ORDER_THAW}});
+    process_post(i, &(struct event){.type = EVENT_ORDER, .order = {.type = ORDER_THAW}});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sim [SEED [RUNS [all]]]: plays RUNS runs from SEED on; shows what led to the first violations (all: every
-// line).
+// sim [SEED [RUNS [all | digest]]]: plays RUNS runs from SEED on; shows what led to the first violations
+// (all: every line). digest: a line a run, by which two processes can be compared.
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +47,11 @@ void trace(const char *format, ...) {
   va_end(args);
   if (lines_wanted != LINES)
     puts(line);
+}
+
+// FNV-1a by words: Fowler, Noll, Vo
+void digest(uint64_t word) {
+  sim.digest = (sim.digest ^ word) * 0x100000001b3u;
 }
 
 void broken(const char *promise, const char *format, ...) {
@@ -116,7 +121,10 @@ static void happen(const struct happening *h) {
       process_run(h->who);
     return;
   case WHAT_BEAT:
-    process_beat(h->who, h->cargo);
+    network_arrive(h->who, h->cargo);
+    return;
+  case WHAT_FLAP:
+    network_flap(h->who, (unsigned)h->number);
     return;
   case WHAT_EVENT:
     word_of_broker(h);
@@ -155,11 +163,13 @@ static void happen(const struct happening *h) {
   }
 }
 
-static void run_until(int64_t end) {
+void run_until(int64_t end) {
   while (sim.broken == NULL && sim.heap[0].at <= end) {
     struct happening h = next();
     sim.now = h.at;
     sim.events++;
+    digest((uint64_t)h.at);
+    digest(h.what);
     happen(&h);
   }
   sim.now = end;
@@ -167,139 +177,60 @@ static void run_until(int64_t end) {
 
 // ---- a run ----
 
-static void begin(uint64_t seed) {
-  struct entry *log[NODES] = {sim.broker[0].log, sim.broker[1].log};
-  bool *acked = sim.acked;
-  memset(&sim, 0, sizeof sim);
-  sim.seed = sim.random = seed;
-  sim.acked = acked != NULL ? acked : malloc(2 * LOG_MAX);
-  memset(sim.acked, 0, 2 * LOG_MAX);
-  for (uint32_t i = 0; i < CARGO_MAX; i++)
-    sim.cargo[i].next_free = i + 1 < CARGO_MAX ? i + 1 : UINT32_MAX;
+static void begin_voter(unsigned who) {
+  struct process *p = &sim.process[who];
+  disk_blank(who);
+  p->snapshot = *disk_ballot(who);
+  p->clock_base = between(0, 1000) * SECOND;
+  p->rate_ppm = 1000000 - (int64_t)below(sim.config.drift_ppm + 1);
+  p->disk.sync_us = 500;
+}
+
+static void begin_broker(unsigned node, struct entry *log) {
+  struct broker_model *b = &sim.broker[node];
+  b->log = log != NULL ? log : malloc(LOG_MAX * sizeof(struct entry));
+  b->alive = true;
+  b->mode = BROKER_HOLD;
+  schedule(between(0, 50 * MS), WHAT_REPORT, node, 0, UINT32_MAX, 0);
+  schedule(between(0, 50 * MS), WHAT_COPY, node, 0, UINT32_MAX, 0);
+  schedule(between(0, 50 * MS), WHAT_WRITE, node, 0, UINT32_MAX, 0);
+}
+
+static void configure(void) {
   sim.config =
       (struct core_config){.preferred = (uint8_t)below(NODES), .strict = chance(8), .lease_ms = 1000};
   sim.config.replication = chance(6) ? (uint8_t)below(REPLICATION_COUNT) : REPLICATION_SYNC;
+  if (sim.config.replication == REPLICATION_ASYNC) {
+    sim.config.max_lag = below(8) + 1;
+    sim.config.withholds = true;
+  }
   sim.config.beat_ms = (uint32_t)between(100, 320);
   sim.config.drift_ppm = chance(4) ? DRIFT_PPM_MAX / 10 * 3 : 10000;
   sim.config.witness_grace_ms = chance(4) ? 0 : (uint32_t)between(1000, 10000);
   sim.config.degrade_ms = (uint32_t)between(300, 3000);
   sim.config.join_hold_ms = (uint32_t)between(0, 2000);
   sim.kinds = (uint32_t)(draw() | draw());
-  if (!chance(8))
-    sim.kinds &= ~4u; /* force */
+  if (!chance(4))
+    sim.kinds &= ~(uint32_t)KIND_FORCE;
   sim.chaos_every_us = between(30 * MS, 2 * SECOND);
   sim.odds = (uint32_t[]){20000, 20000, 4000, 800}[below(4)];
-  for (unsigned i = 0; i < VOTERS; i++) {
-    struct process *p = &sim.process[i];
-    p->disk = (struct ballot){.blank = true, .sync = {.owner = NOBODY}};
-    p->clock_base = between(0, 1000) * SECOND;
-    p->rate_ppm = 1000000 - (int64_t)below(sim.config.drift_ppm + 1);
-  }
-  for (unsigned i = 0; i < NODES; i++) {
-    sim.broker[i].log = log[i] != NULL ? log[i] : malloc(LOG_MAX * sizeof(struct entry));
-    sim.broker[i].alive = true;
-    sim.broker[i].mode = BROKER_HOLD;
-    schedule(between(0, 50 * MS), WHAT_REPORT, i, 0, UINT32_MAX, 0);
-    schedule(between(0, 50 * MS), WHAT_COPY, i, 0, UINT32_MAX, 0);
-    schedule(between(0, 50 * MS), WHAT_WRITE, i, 0, UINT32_MAX, 0);
-  }
+}
+
+static void begin(uint64_t seed) {
+  struct entry *log[NODES] = {sim.broker[0].log, sim.broker[1].log};
+  uint8_t *fate = sim.fate;
+  memset(&sim, 0, sizeof sim);
+  sim.seed = sim.random = seed;
+  sim.fate = fate != NULL ? fate : malloc(IDS_MAX);
+  memset(sim.fate, 0, IDS_MAX);
+  for (uint32_t i = 0; i < CARGO_MAX; i++)
+    sim.cargo[i].next_free = i + 1 < CARGO_MAX ? i + 1 : UINT32_MAX;
+  configure();
+  for (unsigned i = 0; i < VOTERS; i++)
+    begin_voter(i);
+  for (unsigned i = 0; i < NODES; i++)
+    begin_broker(i, log[i]);
   schedule(sim.chaos_every_us, WHAT_CHAOS, 0, 0, UINT32_MAX, 0);
-}
-
-static bool serves(unsigned node) {
-  const struct process *p = &sim.process[node];
-  const struct broker_model *b = &sim.broker[node];
-  return p->up && core_leads(&p->core, local_now(node)) && fence_open(node) && b->mode == BROKER_LEAD &&
-         !b->paused;
-}
-
-static unsigned master(void) {
-  return serves(VOTER_A) ? VOTER_A : serves(VOTER_B) ? VOTER_B : NOBODY;
-}
-
-static bool paired(void) {
-  unsigned m = master();
-  const struct core *core = &sim.process[m].core;
-  return m != NOBODY && core->committed && core->voter.ballot.sync.mode == RECORD_PAIR;
-}
-
-static bool all_well(void) {
-  for (unsigned i = 0; i < VOTERS; i++)
-    if (sim.process[i].disk.blank)
-      return false;
-  return paired();
-}
-
-static int64_t wait_for(bool (*well)(void), int64_t most) {
-  int64_t began = sim.now;
-  while (sim.broken == NULL && !well() && sim.now - began < most)
-    run_until(sim.now + 10 * MS);
-  return sim.now - began;
-}
-
-static bool served(void) {
-  return master() != NOBODY;
-}
-
-static void demand(const char *promise, bool (*well)(void), int64_t most, int64_t *longest) {
-  int64_t took = wait_for(well, most);
-  if (sim.broken == NULL && !well())
-    broken(promise, "not within %ld ms", most / MS);
-  *longest = took > *longest ? took : *longest;
-}
-
-/* A node that is cut off does not disturb a working master, neither while it is away nor when it is back. */
-static void cut_off(unsigned who) {
-  unsigned m = master();
-  uint64_t reign = sim.process[m].core.reign, epoch = sim.process[m].core.voter.ballot.epoch;
-  unsigned ways = 1 + (unsigned)below(3);
-  trace("%s is cut off in peace, ways %u", voter_name(who), ways);
-  for (unsigned i = 0; i < VOTERS; i++) {
-    sim.link[i][who].cut |= i != who && (ways & 1);
-    sim.link[who][i].cut |= i != who && (ways & 2);
-  }
-  run_until(sim.now + between(0, 8 * SECOND));
-  for (unsigned i = 0; i < VOTERS; i++)
-    sim.link[i][who].cut = sim.link[who][i].cut = false;
-  trace("%s is back", voter_name(who));
-  run_until(sim.now + 4 * SECOND);
-  const struct core *core = &sim.process[m].core;
-  if (sim.broken == NULL &&
-      (core->role != ROLE_MASTER || core->reign != reign || core->voter.ballot.epoch != epoch))
-    broken("P4: who is cut off disturbs nobody", "%s was away, %s led in %lu", voter_name(who), voter_name(m),
-           reign);
-}
-
-static void kill_master(void) {
-  unsigned m = master();
-  trace("%s is killed in peace", voter_name(m));
-  process_crash(m, true);
-  int64_t lease = (int64_t)sim.config.lease_ms * (1000000 + sim.config.drift_ppm) / 1000;
-  int64_t bound = lease * 1000000 / (1000000 - sim.config.drift_ppm) + (int64_t)sim.config.beat_ms * MS +
-                  2 * MS + 50 * MS;
-  demand("P4: a dead master is replaced in time", served, bound, &sim.failover_max);
-  schedule(sim.now + between(0, 3 * SECOND), WHAT_RESTART, m, sim.process[m].life, UINT32_MAX, 0);
-  schedule(sim.now + between(0, 3 * SECOND), WHAT_BROKER_RESTART, m, sim.broker[m].life, UINT32_MAX, 0);
-  run_until(sim.now + 3 * SECOND + 1);
-}
-
-static void round_of(bool first) {
-  sim.chaos = !first;
-  if (!first)
-    run_until(sim.now + between(SECOND, 60 * SECOND));
-  if (sim.broken == NULL)
-    heal();
-  demand("P4: a healed cluster serves", served, 8 * SECOND, &sim.heal_max);
-  demand("P4: a healed cluster is a pair again", all_well, 20 * SECOND, &sim.pair_max);
-  run_until(sim.now + 4 * SECOND); /* a restarted broker was held, a node that handed over waits */
-  demand("P4: a pair stays one", all_well, 20 * SECOND, &sim.pair_max);
-  if (sim.broken == NULL && chance(2))
-    cut_off(chance(2) ? VOTER_W : 1 - master());
-  demand("P4: a pair again after a cut", all_well, 20 * SECOND, &sim.pair_max);
-  if (sim.broken == NULL && sim.config.replication == REPLICATION_SYNC && !sim.forced)
-    check_data(master());
-  if (sim.broken == NULL && chance(3))
-    kill_master();
 }
 
 static void play(uint64_t seed, bool traced) {
@@ -307,8 +238,7 @@ static void play(uint64_t seed, bool traced) {
   sim.trace = traced;
   for (unsigned i = 0; i < VOTERS; i++)
     process_start(i);
-  for (unsigned i = 0; i < 6 && sim.broken == NULL; i++)
-    round_of(i == 0);
+  play_rounds();
 }
 
 static void show(uint64_t seed) {
@@ -318,7 +248,7 @@ static void show(uint64_t seed) {
   printf("lease %u beat %u drift %u ppm, replication %s%s, degrade %u, join %u, grace %u, kinds %#x\n",
          sim.config.lease_ms, sim.config.beat_ms, sim.config.drift_ppm,
          replication_name(sim.config.replication), sim.config.strict ? " strict" : "", sim.config.degrade_ms,
-         sim.config.join_hold_ms, sim.config.witness_grace_ms, sim.kinds & 63);
+         sim.config.join_hold_ms, sim.config.witness_grace_ms, sim.kinds & 511);
   puts("  true ms   FROM>TO role #seq echo grant, ballot epoch, record (PAIR or its sole owner), reign, "
        "promise "
        "leader@epoch, free_ms, position; or what happened");
@@ -327,32 +257,56 @@ static void show(uint64_t seed) {
   fflush(stdout);
 }
 
+struct sums {
+  uint64_t passed, failed, events, elections, acks, faults, forces, forms, wipes, torn, stops, resumptions;
+  int64_t virtual, heal_max, pair_max, failover_max;
+};
+
+static int64_t longer(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+static void add_run(struct sums *sums) {
+  sums->events += sim.events, sums->elections += sim.elections, sums->acks += sim.acks;
+  sums->faults += sim.faults, sums->forces += sim.forces, sums->forms += sim.forms, sums->wipes += sim.wipes;
+  sums->torn += sim.torn, sums->stops += sim.stops, sums->resumptions += sim.resumptions, sums->virtual += sim.now;
+  sums->heal_max = longer(sums->heal_max, sim.heal_max);
+  sums->pair_max = longer(sums->pair_max, sim.pair_max);
+  sums->failover_max = longer(sums->failover_max, sim.failover_max);
+  sim.broken == NULL ? sums->passed++ : sums->failed++;
+}
+
+static void print_sums(const struct sums *sums, double spent) {
+  double hours = (double)sums->virtual / 3600e6;
+  printf("%lu events, %lu faults, %lu reigns, %lu acknowledged, %lu forced, %lu formed by order, %lu "
+         "memories lost, "
+         "%lu writes torn, %lu clean stops, %lu reigns taken up again\n",
+         sums->events, sums->faults, sums->elections, sums->acks, sums->forces, sums->forms, sums->wipes,
+         sums->torn, sums->stops, sums->resumptions);
+  printf(
+      "%.2f cluster-hours, %.0f a minute; healed after at most %ld ms, paired %ld ms, failed over %ld ms\n",
+      hours, hours / spent * 60, sums->heal_max / MS, sums->pair_max / MS, sums->failover_max / MS);
+  printf("%lu passed, %lu failed\n", sums->passed, sums->failed);
+}
+
 int main(int argc, char **argv) {
   uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 1500;
-  lines_wanted = argc > 3 ? 0 : LINES;
-  uint64_t passed = 0, failed = 0, events = 0, elections = 0, acks = 0, faults = 0;
-  int64_t virtual = 0, heal_max = 0, pair_max = 0, failover_max = 0;
+  bool digests = argc > 3 && strcmp(argv[3], "digest") == 0;
+  lines_wanted = argc > 3 && !digests ? 0 : LINES;
+  struct sums sums = {0};
   clock_t began = clock();
   for (uint64_t i = 0; i < runs; i++) {
     play(seed + i, false);
-    events += sim.events, elections += sim.elections, acks += sim.acks, faults += sim.faults,
-        virtual += sim.now;
-    heal_max = sim.heal_max > heal_max ? sim.heal_max : heal_max;
-    pair_max = sim.pair_max > pair_max ? sim.pair_max : pair_max;
-    failover_max = sim.failover_max > failover_max ? sim.failover_max : failover_max;
-    sim.broken == NULL ? passed++ : failed++;
-    if (sim.broken != NULL && failed <= SHOWN)
+    add_run(&sums);
+    if (digests)
+      printf("seed %lu: %016lx after %lu events\n", seed + i, sim.digest, sim.events);
+    else if (sim.broken != NULL && sums.failed <= SHOWN)
       show(seed + i);
     else if (sim.broken != NULL)
       printf("seed %lu breaks '%s': %s\n", seed + i, sim.broken, sim.detail);
   }
-  double spent = (double)(clock() - began) / CLOCKS_PER_SEC, hours = (double)virtual / 3600e6;
-  printf(
-      "%lu events, %lu faults, %lu reigns, %lu acknowledged; %.2f cluster-hours, %.0f a minute; healed after "
-      "at most %ld ms, paired %ld ms, failed over %ld ms\n",
-      events, faults, elections, acks, hours, hours / spent * 60, heal_max / MS, pair_max / MS,
-      failover_max / MS);
-  printf("%lu passed, %lu failed\n", passed, failed);
-  return failed != 0;
+  if (!digests)
+    print_sums(&sums, (double)(clock() - began) / CLOCKS_PER_SEC);
+  return sums.failed != 0;
 }

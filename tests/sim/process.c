@@ -12,10 +12,12 @@ struct instant local_now(unsigned who) {
   return (struct instant){p->clock_base + (sim.now - p->true_base) * p->rate_ppm / 1000000};
 }
 
-static int64_t true_at(unsigned who, struct instant local) {
+int64_t true_at(unsigned who, struct instant local) {
   const struct process *p = &sim.process[who];
   if (local.us > p->clock_base + 1000000000000)
     return INT64_MAX;
+  if (local.us < p->clock_base - 1000000000000)
+    return INT64_MIN;
   return p->true_base + ((local.us - p->clock_base) * 1000000 + p->rate_ppm - 1) / p->rate_ppm;
 }
 
@@ -30,25 +32,50 @@ bool fence_open(unsigned who) {
   return instant_before(local_now(who), sim.process[who].fence);
 }
 
-void process_start(unsigned who) {
-  struct process *p = &sim.process[who];
+/* Also what every start does with what its predecessor left half done. */
+static void begin_life(struct process *p) {
   p->up = true;
   p->life++;
   p->session = ++sim.sessions;
+  memset(p->knows, 0, sizeof p->knows);
   p->list.count = p->at = 0;
   p->box_head = p->box_count = 0;
   p->persisting = p->disk_failed = false;
   p->stalled_until = 0;
-  p->elected = 0;
   p->run_at = -1;
+}
+
+/* L10: address, fence and broker stay as they are. */
+static bool resume(unsigned who, const struct core_config *config, const struct ballot *disk) {
+  struct process *p = &sim.process[who];
+  bool kept = p->kept;
+  p->kept = false;
+  if (!kept || !core_resumable(&p->core, config, disk, local_now(who)))
+    return false;
+  begin_life(p);
+  sim.resumptions++;
+  broker_resume(who);
+  trace("%s resumes its reign %lu", voter_name(who), p->core.reign);
+  process_post(who, &(struct event){.type = EVENT_RESUME});
+  return true;
+}
+
+void process_start(unsigned who) {
+  struct process *p = &sim.process[who];
+  struct core_config config = sim.config;
+  struct ballot ballot;
+  config.self = (uint8_t)who;
+  disk_read(who, &ballot);
+  if (resume(who, &config, &ballot))
+    return;
+  begin_life(p);
+  p->elected = 0;
   p->fence = INSTANT_PAST; /* L9 */
   if (who < NODES)
     broker_hold_at_start(who);
-  struct core_config config = sim.config;
-  config.self = (uint8_t)who;
-  core_init(&p->core, &config, &p->disk, local_now(who), draw());
-  trace("%s starts, epoch %lu, record %lu.%u%s", voter_name(who), p->disk.epoch, p->disk.sync.epoch,
-        p->disk.sync.version, p->disk.blank ? ", blank" : "");
+  core_init(&p->core, &config, &ballot, local_now(who), draw());
+  trace("%s starts, epoch %lu, record %lu.%u%s", voter_name(who), ballot.epoch, ballot.sync.epoch,
+        ballot.sync.version, ballot.blank ? ", blank" : "");
   process_post(who, &(struct event){.type = EVENT_TIMER});
 }
 
@@ -57,10 +84,13 @@ void process_crash(unsigned who, bool machine) {
   if (!p->up)
     return;
   trace("%s crashes%s", voter_name(who), machine ? ", the whole machine" : "");
-  if (p->persisting && chance(2))
-    p->disk = p->list.at[p->at].ballot; /* it had just reached the disk */
+  if (p->persisting)
+    disk_cut(who, &p->list.at[p->at].ballot);
+  if (!machine && who < NODES && chance(2))
+    broker_reach(who, sim.broker[who].duty.serial); /* it was told, and nobody is left to hear of it */
   p->up = false;
   p->life++;
+  p->kept = !machine && !chance(8);
   if (!machine)
     return;
   p->fence = INSTANT_PAST;
@@ -70,14 +100,23 @@ void process_crash(unsigned who, bool machine) {
     broker_die(who);
 }
 
-static void note_fact(unsigned who, const struct fact *fact) {
+static void note_role(unsigned who, const struct fact *fact) {
   const struct core *core = &sim.process[who].core;
+  sim.process[who].elected = 0;
+  trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
+        cause_name(fact->cause), core->voter.ballot.epoch);
+  if (fact->to != ROLE_MASTER)
+    return;
+  if (fact->cause == CAUSE_FORCED)
+    note_forced(who);
+  check_elected(who, core->reign);
+}
+
+static void note_fact(unsigned who, const struct fact *fact) {
+  digest(fact->type);
+  digest(fact->epoch);
   if (fact->type == FACT_ROLE) {
-    sim.process[who].elected = 0;
-    trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
-          cause_name(fact->cause), core->voter.ballot.epoch);
-    if (fact->to == ROLE_MASTER)
-      check_elected(who, core->reign);
+    note_role(who, fact);
     return;
   }
   trace("%s %s who=%s epoch %lu record %lu.%u %s(%s) order=%s why=%s", voter_name(who), fact_name(fact->type),
@@ -86,71 +125,40 @@ static void note_fact(unsigned who, const struct fact *fact) {
         order_name(fact->order), reason_text(fact->why));
   if (fact->type == FACT_REIGN)
     check_elected(who, fact->epoch);
+  if (fact->type == FACT_COMPLETED && fact->order == ORDER_FORM)
+    sim.forms++;
   if (fact->type == FACT_FORMED)
     sim.process[who].wiped = false;
+}
+
+/* Beats are shown where they arrive; what repeats itself all the time is left out. */
+static void show_event(unsigned who, const struct event *event) {
+  if (event->type == EVENT_ORDER)
+    trace("%s is ordered to %s", voter_name(who), order_name(event->order.type));
+  else if (event->type == EVENT_DONE)
+    trace("%s hears that its broker has reached duty #%u at %lu/%lu", voter_name(who), event->done.serial,
+          event->done.position.epoch, event->done.position.offset);
+  else if (event->type == EVENT_DISK_FAILED || event->type == EVENT_FENCE_LOST || event->type == EVENT_HELLO)
+    trace("%s %s", voter_name(who), event_name(event->type));
 }
 
 static void handle(unsigned who, struct event event) {
   struct process *p = &sim.process[who];
   event.now = local_now(who);
+  show_event(who, &event);
   core_step(&p->core, &event, &p->list);
   p->at = 0;
   for (size_t i = 0; i < p->list.count; i++)
     if (p->list.at[i].type == ACTION_TELL)
       note_fact(who, &p->list.at[i].fact);
+  if (event.type == EVENT_BROKER && event.broker.dead)
+    p->broker_life = sim.broker[who].life;
   unsigned number = core_check(&p->core);
   if (number != 0)
     broken(core_invariant(number), "core_check of %s", voter_name(who));
+  check_promises(who);
   if (sim.chaos && chance(sim.odds / 6))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
-}
-
-static void send(unsigned who, const struct beat *beat) {
-  const struct link *link = &sim.link[who][beat->to];
-  if (link->cut)
-    return;
-  for (unsigned copies = 1 + (below(1000) < link->twice); copies > 0; copies--) {
-    if (below(1000) < link->loss)
-      continue;
-    uint32_t number = cargo_new();
-    if (number == UINT32_MAX)
-      return;
-    struct cargo *cargo = &sim.cargo[number];
-    cargo->from_session = sim.process[who].session;
-    cargo->to_session = sim.process[beat->to].session;
-    cargo->event.type = EVENT_BEAT;
-    cargo->event.beat.session = cargo->from_session;
-    cargo->event.beat.beat = *beat;
-    int64_t delay = link->delay_us + (int64_t)below((uint64_t)link->jitter_us + 1);
-    if (sim.chaos && chance(2000))
-      delay += between(0, 5 * SECOND);
-    schedule(sim.now + delay, WHAT_BEAT, beat->to, 0, number, 0);
-  }
-}
-
-static const char *show_beat(const struct beat *b, char *text, size_t size) {
-  snprintf(text, size,
-           "%s>%s %s #%lu echo %lu grant %lu epoch %lu rec %lu.%u%s reign %lu lead %s@%lu free %d pos "
-           "%lu/%lu%s%s%s%s",
-           voter_name(b->from), voter_name(b->to), role_name(b->role), b->seq, b->echo, b->grant, b->epoch,
-           b->sync.epoch, b->sync.version, b->sync.mode == RECORD_SOLE ? voter_name(b->sync.owner) : "PAIR",
-           b->reign, voter_name(b->leader), b->leader_epoch, (int)b->free_ms, b->position.epoch,
-           b->position.offset, b->flags & BEAT_ASK ? " ASK" : "", b->flags & BEAT_RELEASED ? " RELEASED" : "",
-           b->flags & BEAT_HANDOVER ? " HANDOVER" : "", b->flags & BEAT_BLANK ? " BLANK" : "");
-  return text;
-}
-
-void process_beat(unsigned who, uint32_t number) {
-  struct cargo *cargo = &sim.cargo[number];
-  const struct beat *beat = &cargo->event.beat.beat;
-  struct process *p = &sim.process[who];
-  char text[300];
-  if (p->up && cargo->to_session == p->session && cargo->from_session == sim.process[beat->from].session) {
-    if (sim.trace)
-      trace("%s", show_beat(beat, text, sizeof text));
-    process_post(who, &cargo->event);
-  }
-  cargo_free(number);
 }
 
 /* False: the list waits for the disk. */
@@ -158,21 +166,15 @@ static bool persist(unsigned who, const struct ballot *ballot) {
   struct process *p = &sim.process[who];
   if (!p->persisting) {
     p->persisting = true;
-    p->stalled_until = sim.now + p->disk_us + (sim.chaos && chance(200) ? between(0, SECOND) : 0);
+    p->stalled_until = sim.now + p->disk.sync_us + (sim.chaos && chance(200) ? between(0, SECOND) : 0);
     return false;
   }
   p->persisting = false;
-  if (p->disk_bad && chance(2)) {
-    if (chance(2))
-      p->disk = *ballot; /* written, but nobody can say so */
+  if (!disk_write(who, ballot)) {
     trace("%s persist fails", voter_name(who));
     p->disk_failed = true;
     p->at = p->list.count;
-    return true;
   }
-  if (ballot->epoch < p->disk.epoch && !p->disk.blank)
-    broken("an epoch only rises", "%s writes %lu after %lu", voter_name(who), ballot->epoch, p->disk.epoch);
-  p->disk = *ballot;
   return true;
 }
 
@@ -183,14 +185,15 @@ static bool perform(unsigned who, const struct action *action) {
     p->fence = INSTANT_PAST;
     break;
   case ACTION_FENCE_ARM:
-    check_shown(who);
+    if (instant_before(p->fence, action->until)) /* else it takes something away */
+      check_shown(who);
     p->fence = action->until;
     break;
   case ACTION_PERSIST:
     return persist(who, &action->ballot);
   case ACTION_SEND:
     check_shown(who);
-    send(who, &action->beat);
+    network_send(who, &action->beat);
     break;
   case ACTION_BROKER:
     broker_duty(who, &action->broker);
@@ -214,7 +217,7 @@ static void run_at(unsigned who, int64_t at) {
 
 static bool step_list(unsigned who) {
   struct process *p = &sim.process[who];
-  if (sim.chaos && (sim.kinds & 1) != 0 && chance(sim.odds)) {
+  if (sim.chaos && (sim.kinds & KIND_CRASH) && chance(sim.odds)) {
     process_crash(who, chance(3));
     schedule(sim.now + between(0, 4 * SECOND), WHAT_RESTART, who, p->life, UINT32_MAX, 0);
     return false;
@@ -225,6 +228,23 @@ static bool step_list(unsigned who) {
   if (sim.chaos && chance(sim.odds))
     p->stalled_until = sim.now + between(0, 3 * (int64_t)sim.config.lease_ms * MS);
   return true;
+}
+
+/* A clean stop, as the agent has it: nothing of the reign runs any more. */
+static bool has_retired(unsigned who) {
+  const struct core *core = &sim.process[who].core;
+  return core->retired && core->role != ROLE_MASTER && core->quiet;
+}
+
+static void stop(unsigned who) {
+  struct process *p = &sim.process[who];
+  trace("%s has stopped", voter_name(who));
+  sim.stops++;
+  if (broker_serves(who) || fence_open(who))
+    broken("L8: who stops leaves nothing behind", "%s stopped with its fence open", voter_name(who));
+  p->up = false;
+  p->life++;
+  schedule(sim.now + (sim.chaos ? between(0, 6 * SECOND) : 0), WHAT_RESTART, who, p->life, UINT32_MAX, 0);
 }
 
 void process_run(unsigned who) {
@@ -245,6 +265,8 @@ void process_run(unsigned who) {
     } else if (p->disk_failed) {
       p->disk_failed = false;
       handle(who, (struct event){.type = EVENT_DISK_FAILED});
+    } else if (has_retired(who)) {
+      stop(who);
     } else if (p->box_count > 0) {
       struct event event = p->box[p->box_head];
       p->box_head = (p->box_head + 1) % BOX_MAX;
@@ -261,9 +283,11 @@ void process_run(unsigned who) {
   }
 }
 
+/* What comes again anyway is lost where a process does not read for long: a socket's buffer is full. */
 void process_post(unsigned who, const struct event *event) {
   struct process *p = &sim.process[who];
-  if (!p->up || p->box_count == BOX_MAX)
+  bool again = event->type == EVENT_BEAT || event->type == EVENT_BROKER;
+  if (!p->up || p->box_count >= (again ? BOX_MAX - BOX_KEPT : BOX_MAX))
     return;
   p->box[(p->box_head + p->box_count++) % BOX_MAX] = *event;
   process_run(who);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives one kernel fence by hand: commands on stdin, an answer on stdout for each.
-//   arm MS (from now; "never")   close   check   state   bench N   remove   leave
-// usage: fence_probe CLUSTER LEASE_MS KERNEL [vip=ADDRESS] [peer=ADDRESS] [port=PORT] ...
+//   arm MS (from now; "never")   close   check   state   gaps   remove   leave
+//   bench N (what renewing and closing costs)   packets FROM TO N (what a packet costs, in ns)
+// An answer is the result, the state, when the command began and ended, and the deadline if it armed one, in
+// µs. usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [until=MS] [vip=ADDRESS] [peer=ADDRESS]
+// [port=PORT] ...
+//        fence_probe survey   what could be had here: a line for each mechanism
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -9,9 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/fence.h"
 #include "common/base/clock.h"
+
+#define BATCH 200 // packets: short enough that some batch is not interrupted
 
 static struct fence_settings settings = {.mechanism = "auto"};
 static struct fence *fence;
@@ -24,6 +31,14 @@ static int parse_address(const char *text, int *family, unsigned char *bytes) {
 static int option(const char *text) {
   if (strncmp(text, "port=", 5) == 0) {
     settings.port[settings.port_count++] = (uint16_t)atoi(text + 5);
+    return 0;
+  }
+  if (strncmp(text, "mechanism=", 10) == 0) {
+    settings.mechanism = text + 10;
+    return 0;
+  }
+  if (strncmp(text, "until=", 6) == 0) {
+    settings.until = instant_in_ms(atol(text + 6));
     return 0;
   }
   if (strncmp(text, "vip=", 4) == 0) {
@@ -70,11 +85,33 @@ static void bench(size_t n) {
   free(off);
 }
 
-static int run(const char *line) {
-  if (strcmp(line, "arm never") == 0)
-    return fence_arm(fence, INSTANT_NEVER);
-  if (strncmp(line, "arm ", 4) == 0)
-    return fence_arm(fence, instant_in_ms(atol(line + 4)));
+// UDP datagrams from one address to another: the best of many batches, each an average.
+static void packets(const char *line) {
+  struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET, .sin_port = htons(9)};
+  char text[2][INET_ADDRSTRLEN];
+  int batches, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int64_t best = INT64_MAX;
+  if (sscanf(line, "packets %15s %15s %d", text[0], text[1], &batches) != 3 ||
+      inet_pton(AF_INET, text[0], &from.sin_addr) != 1 || inet_pton(AF_INET, text[1], &to.sin_addr) != 1 ||
+      bind(fd, (const struct sockaddr *)&from, sizeof(from)) < 0 ||
+      connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
+    exit(2);
+  for (int i = 0; i < batches; i++) {
+    int64_t began = monotonic_ns();
+    for (int k = 0; k < BATCH; k++)
+      (void)!send(fd, "?", 1, MSG_DONTWAIT); // refused by a closed fence: that is what it costs
+    int64_t each = (monotonic_ns() - began) / BATCH;
+    best = each < best ? each : best;
+  }
+  printf("%" PRId64 "\n", best);
+  close(fd);
+}
+
+static int run(const char *line, struct instant *until) {
+  if (strncmp(line, "arm ", 4) == 0) {
+    *until = strcmp(line, "arm never") == 0 ? INSTANT_NEVER : instant_in_ms(atol(line + 4));
+    return fence_arm(fence, *until);
+  }
   if (strcmp(line, "close") == 0)
     return fence_close(fence);
   if (strcmp(line, "check") == 0)
@@ -82,7 +119,21 @@ static int run(const char *line) {
   return strcmp(line, "state") == 0 ? 0 : -EINVAL;
 }
 
+static void gap(void *arg, const char *sentence) {
+  (void)arg;
+  printf("%s. ", sentence);
+}
+
+static void told(void *arg, const char *mechanism, const char *why_not) {
+  (void)arg;
+  printf("%s %s\n", mechanism, why_not);
+}
+
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "survey") == 0) {
+    fence_survey(told, NULL);
+    return 0;
+  }
   if (argc < 4)
     return 2;
   setvbuf(stdout, NULL, _IOLBF, 0);
@@ -108,9 +159,19 @@ int main(int argc, char **argv) {
       bench((size_t)atol(line + 6));
       continue;
     }
-    struct instant before = clock_now();
-    rc = run(line);
-    printf("%d %s %" PRId64 " %" PRId64 "\n", rc, fence_state(fence), before.us, clock_now().us);
+    if (strncmp(line, "packets ", 8) == 0) {
+      packets(line);
+      continue;
+    }
+    if (strcmp(line, "gaps") == 0) {
+      fence_gaps(fence, gap, NULL);
+      putchar('\n');
+      continue;
+    }
+    struct instant before = clock_now(), until = before;
+    rc = run(line, &until);
+    printf("%d %s %" PRId64 " %" PRId64 " %" PRId64 "\n", rc, fence_state(fence), before.us, clock_now().us,
+           until.us);
   }
   fence_free(fence, strcmp(line, "remove") == 0);
   return 0;

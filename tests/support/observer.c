@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two observers of a virtual IP, each nailed to the MAC address of one node: every millisecond each node is
-// asked for it by ICMP echo and by ARP, in frames addressed to that node alone, so that who answered when is
-// known exactly.
+// Two observers of a virtual IP, each nailed to the MAC address of one node: every millisecond (or
+// --every) each node is asked for it by ICMP echo and by ARP, in frames addressed to that node alone, so that
+// who answered when is known exactly.
 //
 // A reply proves that its node held the address at some moment between question and reply. From first
 // replies' arrival to last answered questions' sending it held it throughout (questions less than HOLD_US
@@ -306,17 +306,28 @@ static void parse_mac(const char *text, unsigned char mac[ETH_ALEN]) {
     mac[i] = (unsigned char)part[i];
 }
 
+static _Noreturn void usage(void) {
+  fputs("usage: observer [--every US] INTERFACE OWN-ADDRESS VIRTUAL-IP MAC-OF-A MAC-OF-B\n", stderr);
+  exit(2);
+}
+
 int main(int argc, char **argv) {
+  static const struct option options[] = {{"every", required_argument, NULL, 'e'}, {0}};
   static struct observer observer = {.phase = "begin"};
-  if (argc != 6 || inet_pton(AF_INET, argv[2], &observer.self) != 1 ||
-      inet_pton(AF_INET, argv[3], &observer.wanted) != 1) {
-    fputs("usage: observer INTERFACE OWN-ADDRESS VIRTUAL-IP MAC-OF-A MAC-OF-B\n", stderr);
-    return 2;
+  int64_t every_us = 1000;
+  for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    if (option != 'e')
+      usage();
+    every_us = atoll(optarg); // less than HOLD_US
   }
+  argv += optind - 1;
+  if (argc - optind != 5 || every_us <= 0 || every_us >= HOLD_US ||
+      inet_pton(AF_INET, argv[2], &observer.self) != 1 || inet_pton(AF_INET, argv[3], &observer.wanted) != 1)
+    usage();
   parse_mac(argv[4], observer.node[0].mac);
   parse_mac(argv[5], observer.node[1].mac);
   open_interface(&observer, argv[1]);
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-  serve(&observer, start_timer(1000));
+  serve(&observer, start_timer(every_us));
   return 0;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes numbered entries to a Redis list through the virtual IP, impatiently: 2 ms to connect, 4 ms to
-// answer, then a new connection at once. A write without an answer in time is never called acknowledged, and
-// its number never used again. Each acknowledgement is a line "NUMBER µs" (CLOCK_BOOTTIME) in LOG.
+// Writes numbered entries to a Redis list through the virtual IP, impatiently: 2 ms to connect, 4 ms (or
+// --patience) to answer, then a new connection at once. A write without an answer in time is never called
+// acknowledged, and its number never used again. Each acknowledgement is a line "NUMBER µs" (CLOCK_BOOTTIME)
+// in LOG.
 //
 // With --wait a write counts only when the secondary confirmed it too (WAIT 1), or when the master was alone
 // by its own word at the very instant of the write: one transaction reads min-replicas-to-write and writes.
@@ -34,7 +35,7 @@ struct writer {
   const char *key;
   FILE *log;
   bool wait;
-  int64_t every_us;
+  int64_t every_us, patience_us;
 
   int fd;
   enum state state;
@@ -117,7 +118,7 @@ static void ask(struct writer *writer, int64_t now) {
   writer->answer_length = 0;
   writer->alone = false;
   writer->next_us = now + writer->every_us;
-  writer->due_us = now + ANSWER_US;
+  writer->due_us = now + writer->patience_us;
   if (!send_all(writer, text, (size_t)length))
     fail(writer, now);
 }
@@ -135,10 +136,11 @@ static void acknowledge(struct writer *writer, int64_t now) {
 }
 
 static void confirm(struct writer *writer, int64_t now) {
-  static const char question[] = "*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n4\r\n";
-  writer->state = CONFIRMING; // within the same 4 ms
+  char question[64]; // an inline command
+  int length = snprintf(question, sizeof question, "WAIT 1 %lld\r\n", (long long)writer->patience_us / 1000);
+  writer->state = CONFIRMING; // within the same time
   writer->answer_length = 0;
-  if (!send_all(writer, question, sizeof question - 1))
+  if (!send_all(writer, question, (size_t)length))
     fail(writer, now);
 }
 
@@ -275,19 +277,23 @@ static void serve(struct writer *writer) {
 }
 
 static _Noreturn void usage(void) {
-  fputs("usage: writer [--wait] [--every US] ADDRESS PORT KEY LOG\n", stderr);
+  fputs("usage: writer [--wait] [--every US] [--patience US] ADDRESS PORT KEY LOG\n", stderr);
   exit(2);
 }
 
 int main(int argc, char **argv) {
-  static const struct option options[] = {
-      {"wait", no_argument, NULL, 'w'}, {"every", required_argument, NULL, 'e'}, {0}};
-  struct writer writer = {.fd = -1, .every_us = 1000, .phase.name = "begin"};
+  static const struct option options[] = {{"wait", no_argument, NULL, 'w'},
+                                          {"every", required_argument, NULL, 'e'},
+                                          {"patience", required_argument, NULL, 'p'},
+                                          {0}};
+  struct writer writer = {.fd = -1, .every_us = 1000, .patience_us = ANSWER_US, .phase.name = "begin"};
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     if (option == 'w')
       writer.wait = true;
     else if (option == 'e')
       writer.every_us = atoll(optarg);
+    else if (option == 'p')
+      writer.patience_us = atoll(optarg);
     else
       usage();
   }

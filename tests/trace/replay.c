@@ -124,10 +124,28 @@ static void lose_steps(struct replay *r) {
   r->runs = false;
 }
 
+static bool is_resumed(const char *line) {
+  return strncmp(line, TRACE_RESUMED " ", strlen(TRACE_RESUMED " ")) == 0;
+}
+
+/* L10: another process goes on with the core as it was kept, maybe before the last step that was traced. The one
+   before may not have traced at all: then there is nothing to go on from. */
+static void resume_run(struct replay *r) {
+  long long at = r->base.us + strtoll(r->line + strlen(TRACE_RESUMED " "), NULL, 10);
+  close_step(r, true);
+  r->started = true;
+  if (r->runs && r->core.now.us != at && r->before.now.us == at)
+    r->core = r->before;
+  if (r->runs && r->core.now.us != at)
+    differs(r, &r->place, r->line, "no step ended at this moment");
+}
+
 static void take_line(struct replay *r) {
   if (is_start(r->line)) {
     close_step(r, true);
     begin_run(r);
+  } else if (is_resumed(r->line)) {
+    resume_run(r);
   } else if (!r->started) {
     malformed(&r->place, "a trace begins with a line \"start self a …\", not with \"%.40s\"", r->line);
   } else if (is_lost(r->line)) {
@@ -145,7 +163,7 @@ static bool skip_cut(struct replay *r) {
   close_step(r, true);
   if (!next_line(r))
     return false;
-  if (!is_start(r->line) && !is_lost(r->line))
+  if (!is_start(r->line) && !is_lost(r->line) && !is_resumed(r->line))
     malformed(&cut, "a line is cut off, and the run goes on behind it");
   return true;
 }

@@ -272,6 +272,9 @@ static void refuses_wrong_keys(void **state) {
 
 static void refuses_wrong_timing(void **state) {
   (void)state;
+  refuses(BASE "timing = { lease_ms = 400; };\nfence = { mechanism = \"netlink\"; };",
+          "t.conf:5: \"fence.mechanism\" is \"netlink\", whose renewals may have to wait for other programs, with "
+          "a lease of 400 ms; allowed: a lease of 500 ms or more, or another mechanism");
   refuses(BASE "timing = { lease_ms = 10; };",
           "t.conf:4: \"timing.lease_ms\" is 10; allowed: a whole number from 50 to 60000");
   refuses(BASE "timing = { lease_ms = 1000;\nbeat_ms = 327; };",
@@ -359,6 +362,9 @@ static void refuses_wrong_rest(void **state) {
           "t.conf:4: \"policy.preferred\" is \"judge\"; allowed: \"left\", \"right\"");
   refuses(BASE "fence = { ports = [ 1, 1 ]; };",
           "t.conf:4: \"fence.ports\" has 1 twice; allowed: each port once");
+  refuses(BASE "http = { listen = \"localhost:7480\"; };",
+          "t.conf:4: \"http.listen\" is \"localhost:7480\"; allowed: an address in numbers and a port, as in "
+          "\"127.0.0.1:7480\" or \"0.0.0.0:7480\"");
   refuses(BASE "run_directory = \"run\";",
           "t.conf:4: \"run_directory\" is \"run\"; allowed: a path from the root, of at most 80 characters, as in \"/etc/tanist\"");
   refuses("cluster = \"c23456789012345678901234567890\";\n"
@@ -374,18 +380,11 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { mechanism = \"bpf\"; };",
-      "fence = { mechanism = \"netlink\"; };",
       "fence = { watchdog = \"/dev/watchdog\"; };",
       "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",
       "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
       "fence = { agent = { required = true; }; };",
       "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
-      "http = { listen = \"127.0.0.1:7480\"; };",
-      "hooks = { event = [ \"/x\" ]; };",
-      "hooks = { before_promote = [ \"/x\" ]; };",
-      "hooks = { before_demote = [ \"/x\" ]; };",
-      "policy = { failback = \"auto\"; };",
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
@@ -395,8 +394,6 @@ static void refuses_what_is_not_built(void **state) {
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
-      "broker = { replication = \"async\"; };",
-      "broker = { max_lag_bytes = 1; };",
   };
   (void)state;
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
@@ -409,13 +406,28 @@ static void refuses_what_is_not_built(void **state) {
   }
 }
 
+static void async_goes_with_a_bound(void **state) {
+  (void)state;
+  refuses(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\";"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is 0, but broker.replication is \"async\"; allowed: how much a failover "
+          "may lose, 1 or more");
+  refuses(BASE "broker = { max_lag_bytes = 1; };",
+          "t.conf:4: \"broker.max_lag_bytes\" is given, but broker.replication is not \"async\"; allowed: 0, or "
+          "\"async\"");
+  accepts(BASE "broker = { driver = \"library\"; address = \"127.0.0.1:7\"; replication = \"async\"; max_lag_bytes = 9;"
+               " peers = { left = \"10.0.0.1:7\"; right = \"10.0.0.2:7\"; }; };");
+  assert_int_equal(conf.broker.max_lag_bytes, 9);
+  cluster_free(&conf);
+}
+
 static void accepts_inert_values(void **state) {
   (void)state;
   accepts(BASE
           "fence = { mechanism = \"nft\"; watchdog = \"\"; agent = { command = [ ]; options = { }; required "
           "= false; }; };"
-          "groups = ( ); http = { listen = \"\"; }; hooks = { event = [ ]; before_promote = ( ); };"
-          "policy = { failback = \"manual\"; failback_after_ms = 5; hold_down_ms = 0; restart_max = 3; };"
+          "groups = ( ); http = { listen = \"[::]:7480\"; }; hooks = { event = [ ]; before_promote = ( ); };"
+          "policy = { failback = \"auto\"; failback_after_ms = 5; hold_down_ms = 0; restart_max = 3; };"
           "broker = { max_lag_bytes = 0; replication = \"shared\"; };");
   cluster_free(&conf);
 }
@@ -572,6 +584,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_health),
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(async_goes_with_a_bound),
       cmocka_unit_test(accepts_inert_values),
       cmocka_unit_test(parses_vips),
       cmocka_unit_test(parses_keys),

@@ -372,6 +372,41 @@ static void canonical_is_one_text(void **state) {
   conf_close(conf);
 }
 
+static void keys_that_need_a_restart_are_named(void **state) {
+  static struct things before;
+  char named[128];
+  struct conf *conf;
+  (void)state;
+  FILE *f = fopen("t.conf", "w");
+  assert_non_null(f);
+  fputs("text = \"x\"; group = { small = 1; }; items = ( { name = \"a\"; } );", f);
+  fclose(f);
+  assert_int_equal(conf_read(&conf, &table, "t.conf", &things, &errors), 0);
+  before = things;
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 0);
+  assert_string_equal(named, "");
+  things.small = 2;
+  things.on = !things.on;
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 2);
+  assert_string_equal(named, "group.small, group.on");
+  things = before;
+  things.item[0].name = "b";
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 1);
+  assert_string_equal(named, "items[].name");
+  things.item_count = 0;
+  assert_int_equal(conf_restart_keys(&table, &before, &things, named, sizeof named), 1);
+  assert_string_equal(named, "items");
+  static struct conf_key some[64];
+  assert_true(table.count <= 64);
+  memcpy(some, table.at, table.count * sizeof some[0]);
+  for (size_t i = 0; i < table.count; i++) /* its elements go with it */
+    some[i].reload = strcmp(some[i].path, "items") == 0;
+  struct conf_table marked = table;
+  marked.at = some;
+  assert_int_equal(conf_restart_keys(&marked, &before, &things, named, sizeof named), 0);
+  conf_close(conf);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gives_defaults),
@@ -386,6 +421,7 @@ int main(void) {
       cmocka_unit_test(orders_and_limits_errors),
       cmocka_unit_test(finds_lines_of_paths),
       cmocka_unit_test(canonical_is_one_text),
+      cmocka_unit_test(keys_that_need_a_restart_are_named),
   };
   return cmocka_run_group_tests_name("conf", tests, setup, teardown);
 }

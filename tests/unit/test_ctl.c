@@ -450,12 +450,16 @@ static void wrong_words_are_2(void **state) {
                                       "form",
                                       "form --data",
                                       "form --data a --above -1",
-                                      "form --data a --above 9223372036854775808",
+                                      "form --data a --above 4611686018427387904",
                                       "check",
                                       "check a b",
                                       "switchover --dry-run=1",
                                       "switchover --to ../x",
-                                      "watch",
+                                      "watch --every often",
+                                      "report --suspect a",
+                                      "events --since yesterday",
+                                      "events --last 0",
+                                      "history x",
                                       "check --disk-sync x f"};
   (void)state;
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

@@ -12,8 +12,10 @@
 #include <cmocka.h>
 
 #define fence_nft twin_of_fence_nft // beside the one that is linked: its insides stand open here
+#define fence_netlink twin_of_fence_netlink
 #include "agent/fence_nft.c"
 #undef fence_nft
+#undef fence_netlink
 
 static struct fence *fence;
 static const char *error;
@@ -180,25 +182,123 @@ static void test_removed_by_another(void **state) {
   assert_int_equal(nft_open(&mine, &settings, &error), 0);
   struct nft *nft = mine;
   struct nft stranger = {.layout = nft->layout};
-  assert_int_equal(open_netlink(&stranger), 0);
+  assert_int_equal(nft_netlink_open(&stranger), 0);
   nft->layout.owned = false;
-  assert_int_equal(install(nft), 0);
+  assert_int_equal(nft_install(nft), 0);
 
   int (*const verbs[])(void *) = {nft_check, nft_close};
   for (size_t i = 0; i < 2; i++) {
     assert_int_equal(nft_arm(nft, INSTANT_NEVER), 0);
-    remove_tables(&stranger);
+    nft_remove(&stranger);
     assert_int_equal(verbs[i](nft), -ENOENT);
     assert_string_equal(nft_text(nft), "closed");
     assert_int_equal(verbs[i](nft), 0);
   }
-  remove_tables(&stranger);
+  nft_remove(&stranger);
   assert_int_equal(nft_arm(nft, instant_in_ms(900)), -ENOENT);
   assert_string_equal(nft_text(nft), "closed");
   assert_int_equal(nft_arm(nft, instant_in_ms(900)), 0);
   assert_string_equal(nft_text(nft), "armed");
   mnl_socket_close(stranger.netlink);
   nft_free(nft, true);
+}
+
+static struct nft *by_netlink(void) {
+  struct fence_settings settings = small();
+  void *mine;
+  assert_int_equal(netlink_open(&mine, &settings, &error), 0);
+  return mine;
+}
+
+static void sleep_ms(long ms) {
+  const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+  nanosleep(&time, NULL);
+}
+
+// A transaction that says "only if fresh" does nothing once that has lapsed, and says so.
+static void test_netlink_comes_too_late(void **state) {
+  (void)state;
+  need_namespace();
+  struct nft *nft = by_netlink();
+  assert_int_equal(nft_arm(nft, instant_in_ms(900)), 0);
+  struct instant before = nft->passes;
+  sleep_ms(300);                                               // a fourth of the lease, and more
+  nft->fresh_until = instant_in_ms(100);                       // as if the clock had been read before
+  assert_int_equal(nft_lease_arm(nft, instant_in_ms(900)), 0); // is told, and tries again
+  assert_true(nft->passes.us > before.us);
+  assert_int_equal(nft_query(nft), 0);
+  nft_free(nft, true);
+}
+
+static void test_netlink_removed_by_another(void **state) {
+  (void)state;
+  need_namespace();
+  struct nft *nft = by_netlink();
+  struct nft stranger = {.layout = nft->layout};
+  assert_int_equal(nft_netlink_open(&stranger), 0);
+  nft->layout.owned = false;
+  assert_int_equal(nft_install(nft), 0);
+  assert_int_equal(nft_arm(nft, instant_in_ms(900)), 0);
+  nft_remove(&stranger);
+  assert_int_equal(nft_arm(nft, instant_in_ms(900)), -ENOENT);
+  assert_string_equal(nft_text(nft), "closed");
+  assert_int_equal(nft_arm(nft, instant_in_ms(900)), 0);
+  assert_string_equal(nft_text(nft), "armed");
+  nft_remove(&stranger);
+  assert_int_equal(nft_check(nft), -ENOENT);
+  assert_int_equal(nft_arm(nft, INSTANT_NEVER), 0);
+  nft_remove(&stranger);
+  assert_int_equal(nft_close(nft), -ENOENT);
+  assert_int_equal(nft_close(nft), 0);
+  mnl_socket_close(stranger.netlink);
+  nft_free(nft, true);
+}
+
+static void test_netlink_wants_a_long_lease(void **state) {
+  (void)state;
+  struct fence_settings settings = small();
+  void *mine;
+  settings.lease_ms = 499;
+  assert_int_equal(netlink_open(&mine, &settings, &error), -ERANGE);
+  assert_non_null(strstr(error, "500 ms"));
+}
+
+static void tell_count(void *arg, const char *sentence) {
+  assert_true(strlen(sentence) > 10);
+  ++*(unsigned *)arg;
+}
+
+static void test_says_what_is_not_covered(void **state) {
+  (void)state;
+  need_namespace();
+  struct fence_settings settings = small();
+  unsigned count = 0;
+  assert_int_equal(fence_open(&fence, &settings, &error), 0);
+  fence_gaps(fence, tell_count, &count);
+  assert_true(count > 1);
+}
+
+struct survey {
+  unsigned count;
+  bool nft;
+};
+
+static void tell_survey(void *arg, const char *mechanism, const char *why_not) {
+  struct survey *survey = arg;
+  survey->count++;
+  if (strcmp(mechanism, "nft") == 0)
+    survey->nft = why_not[0] == 0;
+}
+
+static void test_survey_leaves_nothing(void **state) {
+  (void)state;
+  need_namespace();
+  struct survey survey = {0};
+  fence_survey(tell_survey, &survey);
+  assert_int_equal(survey.count, 3);
+  assert_true(survey.nft);
+  struct fence_settings settings = small();
+  assert_int_equal(fence_open(&fence, &settings, &error), 0);
 }
 
 // The machine slept: the kernel's timeouts stood still meanwhile.
@@ -235,11 +335,14 @@ static void test_one_owner(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(off_does_nothing),      TEST(prefer_goes_without_require_does_not),
-      TEST(settings_out_of_range), TEST(states),
-      TEST(as_much_as_allowed),    TEST(rungs_fall_and_fit),
-      TEST(names_do_not_meet),     TEST(removed_by_another),
-      TEST(sleep_closes_first),    TEST(one_owner),
+      TEST(off_does_nothing),           TEST(prefer_goes_without_require_does_not),
+      TEST(settings_out_of_range),      TEST(states),
+      TEST(as_much_as_allowed),         TEST(rungs_fall_and_fit),
+      TEST(names_do_not_meet),          TEST(removed_by_another),
+      TEST(sleep_closes_first),         TEST(one_owner),
+      TEST(netlink_comes_too_late),     TEST(netlink_removed_by_another),
+      TEST(netlink_wants_a_long_lease), TEST(says_what_is_not_covered),
+      TEST(survey_leaves_nothing),
   };
   return cmocka_run_group_tests(tests, enter_namespace, NULL);
 }

@@ -100,12 +100,18 @@ static struct event any_event(void) {
     event.order.type = (uint8_t)below(ORDER_COUNT), event.order.node = (uint8_t)below(NODES);
     event.order.timeout_ms = (uint32_t)number(UINT32_MAX), event.order.above = number(UINT64_MAX);
     break;
+  case EVENT_CONFIG:
+    event.config = (struct core_settings){(uint8_t)below(NODES), (uint32_t)number(UINT32_MAX),
+                                          (uint32_t)number(UINT32_MAX), (uint32_t)number(UINT32_MAX),
+                                          (uint32_t)number(UINT32_MAX)};
+    break;
   case EVENT_HELLO:
     event.hello = (uint8_t)below(VOTERS);
     break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     break;
   }
@@ -163,12 +169,20 @@ static void same_event(const struct event *a, const struct event *b) {
     assert_true(a->order.type == b->order.type && a->order.node == b->order.node);
     assert_true(a->order.timeout_ms == b->order.timeout_ms && a->order.above == b->order.above);
     return;
+  case EVENT_CONFIG:
+    assert_int_equal(a->config.preferred, b->config.preferred);
+    assert_int_equal(a->config.witness_grace_ms, b->config.witness_grace_ms);
+    assert_int_equal(a->config.degrade_ms, b->config.degrade_ms);
+    assert_int_equal(a->config.join_hold_ms, b->config.join_hold_ms);
+    assert_int_equal(a->config.config, b->config.config);
+    return;
   case EVENT_HELLO:
     assert_int_equal(a->hello, b->hello);
     break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
+  case EVENT_RESUME:
   case EVENT_COUNT:
     return;
   }
@@ -197,6 +211,7 @@ static struct trace_start any_start(void) {
   config->lease_ms = (uint32_t)number(UINT32_MAX), config->beat_ms = (uint32_t)number(UINT32_MAX);
   config->drift_ppm = (uint32_t)number(UINT32_MAX), config->witness_grace_ms = (uint32_t)number(UINT32_MAX);
   config->degrade_ms = (uint32_t)number(UINT32_MAX), config->join_hold_ms = (uint32_t)number(UINT32_MAX);
+  config->max_lag = number(UINT64_MAX), config->withholds = number(1) != 0;
   config->version = (uint32_t)number(UINT32_MAX), config->config = (uint32_t)number(UINT32_MAX);
   struct ballot *ballot = &start.ballot;
   ballot->epoch = number(UINT64_MAX), ballot->sync = any_record();
@@ -223,6 +238,7 @@ static void a_start_comes_back(void **unused) {
     assert_true(a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms);
     assert_true(a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms);
     assert_true(a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms);
+    assert_true(a->max_lag == b->max_lag && a->withholds == b->withholds);
     assert_true(a->version == b->version && a->config == b->config);
     assert_true(start.random == back.random && start.base.us == back.base.us);
     assert_true(start.ballot.epoch == back.ballot.epoch && start.ballot.blank == back.ballot.blank);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page for people: asks for /status each second and shows it. Everything is set as text, nothing as
+// markup.
+#include "agent/web.h"
+
+const char web_page[] =
+    "<!doctype html><html lang=en><meta charset=utf-8><title>Tanist</title>\n"
+    "<meta name=viewport content='width=device-width'>\n"
+    "<style>body{font:16px system-ui,sans-serif;margin:2em auto;max-width:50em;padding:0 1em}"
+    "table{border-collapse:collapse}td,th{padding:.2em 1em .2em 0;text-align:left;vertical-align:top}"
+    ".bad{color:#a00}.old{opacity:.4}</style>\n"
+    "<h1 id=title>Tanist</h1><div id=all><ul id=warnings class=bad></ul><table id=facts></table>"
+    "<h2>Voters</h2><table id=voters></table></div>\n"
+    "<p><a href=status>status</a> <a href=events>events</a> <a href=metrics>metrics</a>\n"
+    "<script>\n"
+    "const at=id=>document.getElementById(id);\n"
+    "function fill(to,rows){to.replaceChildren(...rows.map(row=>{const r=document.createElement('tr');"
+    "row.forEach(text=>{const c=document.createElement('td');c.textContent=text;r.append(c)});return r}))}\n"
+    "const yes=(on,word)=>on?word:'not '+word;\n"
+    "function show(s){document.title=at('title').textContent=s.cluster+': '+s.node+' is '+s.role;\n"
+    "at('warnings').replaceChildren(...s.warnings.map(w=>{const li=document.createElement('li');"
+    "li.textContent=w;return li}));\n"
+    "const r=s.record,b=s.broker,l=s.lease;\n"
+    "fill(at('facts'),[['master',s.master||'nobody'],['epoch',s.epoch],\n"
+    "['lease',l.sole?'sole owner, needs none':l.valid?l.remaining_ms+' ms':'none'],\n"
+    "['record','('+r.epoch+', '+r.version+') '+r.mode+(r.owner?' of '+r.owner:'')],\n"
+    "['broker',b.driver+': '+b.state+', '+yes(b.healthy,'healthy')+', position '+b.position],\n"
+    "...s.virtual_ip.map(v=>['virtual IP',v.address+(v.held?' held here':'')]),\n"
+    "['fence',s.fence.kernel],['frozen',s.frozen?'since '+s.frozen_since:'no']]);\n"
+    "fill(at('voters'),s.voters.flatMap(v=>[[v.name,yes(v.reachable,'reachable'),v.role,'epoch '+v.epoch],\n"
+    "...v.paths.map(p=>['',p.address,p.state,(p.rtt_us===null?'-':p.rtt_us+' us')+', '+"
+    "p.loss_percent.toFixed(1)+' % lost'])]))}\n"
+    "async function look(){try{show(await (await fetch('status')).json());at('all').className=''}"
+    "catch{at('all').className='old'}setTimeout(look,1000)}\n"
+    "look();\n"
+    "</script></html>\n";

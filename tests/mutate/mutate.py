@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests the tests: breaks the protocol in one place at a time, and demands that somebody notices.
+
+mutate.py [--short] [--all] [--rewrite] [NAME...]
+  --short    only see that every mutation still applies and compiles
+  --all      ask every catcher of every mutation, not only until the first one notices
+  --rewrite  put the table into tests/mutate/README.md (asks all, of all mutations)
+Each mutant has a directory of its own, build/mutate/NAME, with the changed sources, their objects and the programs linked
+from these and the objects of build/release; the sources are not touched. Prints 'NAME: caught by WHO after T s' for each,
+then 'N passed, N failed'. Exit 1 if a mutation survives, or no longer applies or compiles.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import catchers
+import mutations
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD, MUTANTS = "build/release", "build/mutate"
+README = os.path.join(HERE, "README.md")
+MARK = "<!-- the table: make mutate REWRITE=1 -->\n"
+SURVIVED = ("SURVIVED: nobody noticed that it {why}. A test is missing: tell the story in tests/scenario, or have tests/sim do "
+            "what it takes")
+
+
+class Rotten(Exception):
+    """A mutation that can no longer be applied, or does not compile."""
+
+
+def quiet(*command):
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", env=environment)
+
+
+def make(*arguments):
+    done = quiet("make", "--no-print-directory", *arguments)
+    if done.returncode != 0:
+        sys.exit(f"make {' '.join(arguments)}:\n{done.stdout}")
+    return done.stdout
+
+
+# ---- one mutant ----
+
+
+def apply(mutation):
+    """{file: text with the mutation}"""
+    texts = {}
+    for file, old, new in mutation.changes:
+        if file not in texts:
+            with open(os.path.join(ROOT, file), encoding="utf-8") as source:
+                texts[file] = source.read()
+        found = texts[file].count(old)
+        if found != 1:
+            raise Rotten(f"does not apply: {file} has this {found} times, not once:\n{old}\n"
+                         "Say in tests/mutate/mutations.py what stands there now")
+        texts[file] = texts[file].replace(old, new)
+    return texts
+
+
+def write(mutation, texts):
+    """Puts the changed sources into a fresh directory of this mutant; returns its name."""
+    home = f"{MUTANTS}/{mutation.name}"
+    shutil.rmtree(os.path.join(ROOT, home), ignore_errors=True)
+    for file, text in texts.items():
+        path = os.path.join(ROOT, home, file)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as target:
+            target.write(text)
+    return home
+
+
+RECIPES = {}
+
+
+def recipe(files, targets):
+    """What make would run if these files had changed: the flags stay in the Makefile alone."""
+    key = (tuple(files), tuple(targets))
+    if key not in RECIPES:
+        changed = [argument for file in files for argument in ("-W", file)]
+        RECIPES[key] = [line for line in make("-n", *changed, *targets).splitlines() if " -o " in line]
+    return RECIPES[key]
+
+
+def build(home, files, targets):
+    """The same, from the changed sources, into the mutant's directory."""
+    ours = {file: f"{home}/{file}" for file in files}
+    for made in [f"{BUILD}/{os.path.splitext(file)[0]}.o" for file in files] + list(targets):
+        ours[made] = home + made[len(BUILD):]
+        os.makedirs(os.path.join(ROOT, os.path.dirname(ours[made])), exist_ok=True)
+    for line in recipe(files, targets):
+        done = quiet("sh", "-c", " ".join(ours.get(word, word) for word in line.split(" ")))
+        if done.returncode != 0:
+            raise Rotten(f"does not compile:\n{done.stdout}")
+
+
+def compile_only(home, files):
+    for line in recipe(files, [f"{BUILD}/{os.path.splitext(file)[0]}.o" for file in files]):
+        command = " ".join(f"{home}/{word}" if word in files else word for word in line.split(" -MMD ")[0].split(" "))
+        source = line.split(" ")[-1]
+        done = quiet("sh", "-c", f"{command} -fsyntax-only {home}/{source}")
+        if done.returncode != 0:
+            raise Rotten(f"does not compile:\n{done.stdout}")
+
+
+def asked(mutation):
+    return [catcher for catcher in catchers.ALL if catcher.program(mutation)]
+
+
+def programs(chosen):
+    return sorted({f"{BUILD}/{catcher.program(mutation)}" for mutation in chosen for catcher in asked(mutation)})
+
+
+def catch(home, mutation, everybody):
+    """[(catcher's name, what it says or None, seconds)], up to the first that notices unless everybody is asked."""
+    found = []
+    for catcher in asked(mutation):
+        if not os.path.exists(os.path.join(ROOT, home, catcher.program(mutation))):
+            continue  # what was changed is no part of it
+        began = time.monotonic()
+        said = catcher.notice(home, mutation)
+        found.append((catcher.name, said, time.monotonic() - began))
+        if said and not everybody:
+            break
+    return found
+
+
+def test(mutation, args):
+    """Exercises one mutation; returns what catch() found, or [] if only compiled."""
+    texts = apply(mutation)
+    home = write(mutation, texts)
+    if args.short:
+        compile_only(home, list(texts))
+        return []
+    build(home, list(texts), programs([mutation]))
+    return catch(home, mutation, args.all)
+
+
+# ---- the run ----
+
+
+def unmutated(chosen):
+    """Nothing counts if somebody complains of the code as it is."""
+    make(f"-j{os.environ.get('JOBS', '2')}", *programs(chosen))
+    for mutation in [mutations.Mutation("as it is", "", ())] + [m for m in chosen if m.unit]:
+        for who, said, _ in catch(BUILD, mutation, True):
+            if said:
+                sys.exit(f"the code as it is does not pass: {who}: {said}")
+
+
+def tell(mutation, found):
+    spent = 0.0
+    for who, said, seconds in found:
+        spent += seconds
+        if said:
+            print(f"{mutation.name}: caught by {who} after {spent:.1f} s ({said})", flush=True)
+            return True
+    print(f"{mutation.name}: {SURVIVED.format(why='breaks ' + mutation.why)}", flush=True)
+    return False
+
+
+def table(rows):
+    names = [catcher.name for catcher in catchers.ALL if any(catcher.program(mutation) for mutation, _ in rows)]
+    lines = ["| mutation | breaks | " + " | ".join(names) + " |", "|---" * (2 + len(names)) + "|"]
+    for mutation, found in rows:
+        by = {who: f"{said}, {seconds:.1f} s" if said else "–" for who, said, seconds in found}
+        lines.append(f"| {mutation.name} | {mutation.why} | " + " | ".join(by.get(who, "") for who in names) + " |")
+    sums = [sum(1 for _, found in rows for by, said, _ in found if by == who and said) for who in names]
+    lines.append(f"| **{len(rows)}** | caught by | " + " | ".join(str(number) for number in sums) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def rewrite(text):
+    with open(README, encoding="utf-8") as readme:
+        head = readme.read().split(MARK)[0]
+    with open(README, "w", encoding="utf-8") as readme:
+        readme.write(head + MARK + text)
+
+
+def main():
+    parser = argparse.ArgumentParser(add_help=False)
+    for option in ("--short", "--all", "--rewrite"):
+        parser.add_argument(option, action="store_true")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    args.all |= args.rewrite
+    unknown = set(args.names) - {m.name for m in mutations.MUTATIONS}
+    if unknown:
+        sys.exit(f"no such mutation: {' '.join(sorted(unknown))}; tests/mutate/mutations.py has them all")
+    chosen = [m for m in mutations.MUTATIONS if not args.names or m.name in args.names]
+    if not args.short:
+        unmutated(chosen)
+    rows, failed = [], 0
+    for mutation in chosen:
+        try:
+            found = test(mutation, args)
+            failed += 0 if args.short else not tell(mutation, found)
+            rows.append((mutation, found))
+        except Rotten as error:
+            print(f"{mutation.name}: {error}", flush=True)
+            failed += 1
+    if args.rewrite and len(rows) == len(mutations.MUTATIONS):
+        rewrite(table(rows))
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,7 @@
 // Tells the neighbours which link-layer address the virtual IPs are at now: gratuitous ARP, as request and as
 // reply, and unsolicited IPv6 neighbour advertisements.
 //
-// Frames leave through AF_PACKET, which no table of the kernel fence sees. That an announcement never claims
+// Frames leave through AF_PACKET, which no table of nf_tables sees (BPF programs do). That an announcement never claims
 // an address whose lease is over is therefore this module's own duty: announce_until.
 #ifndef TANIST_AGENT_ANNOUNCE_H
 #define TANIST_AGENT_ANNOUNCE_H

@@ -46,7 +46,8 @@ static const char *none_text(const void *state) {
 
 static void none_gaps(const void *state, fence_gap_fn *tell, void *arg) {
   (void)state;
-  tell(arg, "anything: only the agent itself, and the addresses' lifetime, end a lease");
+  tell(arg, "kernel",
+       "not covered: a lease's end without the agent; the addresses' lifetime alone sees to that, late");
 }
 
 static void none_free(void *state, bool remove) {
@@ -176,7 +177,7 @@ const char *fence_state(const struct fence *fence) {
 void fence_gaps(const struct fence *fence, fence_gap_fn *tell, void *arg) {
   fence->mechanism->gaps(fence->state, tell, arg);
   if (fence->better[0])
-    tell(arg, fence->better);
+    tell(arg, "", fence->better);
 }
 
 void fence_survey(fence_survey_fn *tell, void *arg) {

@@ -51,8 +51,9 @@ const char *fence_mechanism(const struct fence *); // "bpf", "nft", "netlink", "
 bool fence_enforced(const struct fence *);         // false: nothing in the kernel enforces the lease
 const char *fence_state(const struct fence *);     // "armed", "closed", "open" (sole), "none"
 
-// Tells, a sentence each, what the mechanism does not cover, and why a better one is not in use.
-typedef void fence_gap_fn(void *arg, const char *sentence);
+// Tells what the mechanism does not cover, each with a word for programs and a sentence for people, and, with
+// the word "", why a better one is not in use.
+typedef void fence_gap_fn(void *arg, const char *word, const char *sentence);
 void fence_gaps(const struct fence *, fence_gap_fn *, void *arg);
 
 // For who asks what could be had on this machine: each mechanism, the best first, and why not ("": it works

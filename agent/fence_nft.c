@@ -216,12 +216,14 @@ static const char *nft_text(const void *state) {
 static void nft_gaps(const void *state, fence_gap_fn *tell, void *arg) {
   const struct nft *nft = state;
   if (!nft->layout.sees_translated)
-    tell(arg, "ports of a broker behind address translation: the module nft_fib_inet is missing");
+    tell(arg, "translated-ports",
+         "not covered: ports of a broker behind address translation; the module nft_fib_inet is missing");
   if (!nft->layout.owned)
-    tell(arg,
-         "the time until the next beat when another program flushes the rules (Linux 6.9 would keep them)");
-  tell(arg, "the time that the machine slept, until the agent runs again: nf_tables' timeouts stand still");
-  tell(arg, "announcements, which the agent itself keeps within its lease");
+    tell(arg, "flush",
+         "not covered: the time until the next beat after another program's flush (Linux 6.9 prevents it)");
+  tell(arg, "sleep",
+       "not covered: the time that the machine slept, until the agent runs: nf_tables does not count it");
+  tell(arg, "announcements", "not covered: announcements; the agent itself keeps them within its lease");
 }
 
 static void nft_free(void *state, bool remove) {

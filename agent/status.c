@@ -62,10 +62,11 @@ static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   char note[160];
   uint64_t most = a->conf.broker.max_lag_bytes;
   json_put_uint(broker, "may_lose", pair ? most : 0);
-  snprintf(note, sizeof note,
-           pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
-                : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
-           (unsigned long long)most);
+  snprintf(
+      note, sizeof note,
+      pair ? "replication is asynchronous: a failover may lose the last %llu (broker.max_lag_bytes)"
+           : "replication is asynchronous and the other node is further behind than %llu: no failover to it",
+      (unsigned long long)most);
   json_put_text(broker, "note", note);
 }
 
@@ -97,6 +98,14 @@ static struct json *broker(const struct agent *a) {
         broker, "note",
         "Redis acknowledges asynchronously: only writes confirmed by WAIT 1 are promised to survive");
   return broker;
+}
+
+/* Connections on the virtual IPs: here, and at the other node as it tells. */
+static struct json *clients(const struct agent *a) {
+  struct json *clients = json_new_object();
+  json_put_uint(clients, "here", a->clients != NULL ? clients_count(a->clients) : 0);
+  json_put_uint(clients, "other", a->clients != NULL ? clients_of_other(a->clients) : 0);
+  return clients;
 }
 
 static struct json *addresses(const struct agent *a) {
@@ -233,6 +242,9 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->http_trouble);
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
+  if (fence_agent_trouble(a->fence_agent)[0] != 0)
+    warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
+         fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
   warn_of_broker(a, list);
@@ -240,17 +252,33 @@ static struct json *warnings(const struct agent *a) {
   return list;
 }
 
-static void add_gap(void *notes, const char *sentence) {
-  json_add_text(notes, sentence);
+struct gaps {
+  struct json *words, *notes;
+};
+
+static void add_gap(void *arg, const char *word, const char *sentence) {
+  struct gaps *gaps = arg;
+  if (word[0] != 0)
+    json_add_text(gaps->words, word);
+  json_add_text(gaps->notes, sentence);
 }
 
 static struct json *fence(const struct agent *a) {
-  struct json *fence = json_new_object(), *notes = json_new_array();
+  struct json *fence = json_new_object();
+  struct gaps gaps = {json_new_array(), json_new_array()};
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
   json_put_text(fence, "watchdog", "none");
-  fence_gaps(a->fence, add_gap, notes);
-  json_put(fence, "notes", notes);
+  if (fence_agent_there(a->fence_agent)) {
+    const char *trouble = fence_agent_trouble(a->fence_agent);
+    bool known = fence_agent_known(a->fence_agent);
+    json_put_text(fence, "device", !known ? "unchecked" : trouble[0] == 0 ? "usable" : "unusable");
+  } else {
+    json_put_text(fence, "device", "none");
+  }
+  fence_gaps(a->fence, add_gap, &gaps);
+  json_put(fence, "uncovered", gaps.words);
+  json_put(fence, "notes", gaps.notes);
   return fence;
 }
 
@@ -270,6 +298,7 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
+  json_put(status, "clients", clients(a));
   json_put(status, "fence", fence(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)

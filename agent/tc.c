@@ -39,7 +39,7 @@ int tc_open(struct tc **out) {
   struct tc *tc = calloc(1, sizeof(*tc));
   if (!tc)
     return -ENOMEM;
-  int rc = rtnl_ask_open(&tc->ask);
+  int rc = rtnl_ask_open(&tc->ask, NETLINK_ROUTE);
   if (rc == 0)
     rc = open_news(tc);
   if (rc < 0)
@@ -212,9 +212,11 @@ static struct nlmsghdr *begin_filter(struct question *q, uint16_t type, uint16_t
   return message;
 }
 
+// An "ingress" discipline at the same place would take filters for the other direction too, and put them with
+// its own: without NLM_F_EXCL the kernel refuses it, and takes a clsact that is there.
 int tc_put(struct tc *tc, const struct tc_filter *filter, int program) {
-  int rc = change_place(tc, filter->index, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
-  if (rc < 0 && rc != -EEXIST)
+  int rc = change_place(tc, filter->index, RTM_NEWQDISC, NLM_F_CREATE);
+  if (rc < 0)
     return rc;
   struct question q = {0};
   struct nlmsghdr *message = begin_filter(&q, RTM_NEWTFILTER, NLM_F_CREATE, filter);

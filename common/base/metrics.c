@@ -218,11 +218,23 @@ static void put_info(const struct output *o) {
           strcmp(json_get_text(fence, "kernel", ""), "armed") == 0);
 }
 
+static void put_uncovered(const struct output *o) {
+  const struct json *words = json_get(json_get(o->status, "fence"), "uncovered");
+  if (json_count(words) == 0)
+    return;
+  head(o, "tanist_fence_uncovered", "What the kernel fence does not see to, as status explains it", GAUGE);
+  for (size_t i = 0; i < json_count(words); i++) {
+    start(o, "tanist_fence_uncovered", GAUGE, "what", json_as_text(json_at(words, i), ""), NULL, NULL);
+    fputs("1\n", o->file);
+  }
+}
+
 static void put_all(const struct output *o) {
   static const char *const roles[] = {"master", "secondary", "suspect", "candidate", "witness"};
   static const char *const modes[] = {"pair", "sole"};
   const char *role = json_get_text(o->status, "role", "");
   put_info(o);
+  put_uncovered(o);
   put_words(o, "tanist_role", "What this voter is", "tanist_role", roles, COUNT(roles), role);
   put_words(o, "tanist_record_mode", "Who may be elected: both, or the owner alone", "tanist_record_mode",
             modes, COUNT(modes), json_get_text(json_get(o->status, "record"), "mode", ""));

@@ -15,6 +15,8 @@
 #include "tests/explore/history.h"
 #include "tests/explore/starts.h"
 
+#define UNFAITHFUL_ONE_IN 10000 // so rare may a state be that codec.c does not bring back as it was
+
 struct options {
   struct limits limits;
   const char *history;
@@ -101,13 +103,16 @@ int main(int argc, char **argv) {
   if (found.broken)
     tell_violation(&options, &found);
   unsigned missed = tell_rows(&found);
-  size_t checked = transition_count + 1;
-  size_t failed = (options.any_rows ? 0 : missed) + found.broken;
+  bool blurred = found.unfaithful > found.compared / UNFAITHFUL_ONE_IN;
+  printf("%12" PRIu64 "  of %" PRIu64 " states looked at again had another normal form%s\n", found.unfaithful,
+         found.compared, blurred ? ": TOO MANY, see codec.c" : "");
+  size_t checked = transition_count + 2;
+  size_t failed = (options.any_rows ? 0 : missed) + found.broken + blurred;
   printf("%zu passed, %zu failed\n", checked - failed, failed);
   printf("%zu distinct states, all histories of cost %u from %zu starts, up to %u reigns; %" PRIu64
          " steps, %.1f s, %ld MB\n",
          store_count(), found.complete, start_count, found.reigns, found.steps,
          (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9,
          usage.ru_maxrss / 1024);
-  return found.broken ? 1 : missed > 0 && !options.any_rows ? 3 : 0;
+  return found.broken || blurred ? 1 : missed > 0 && !options.any_rows ? 3 : 0;
 }

@@ -125,11 +125,13 @@ static void take(const struct head *head, const struct choice *choice, struct he
   found(&s.next, &made);
 }
 
-/* What was written down is what was there: the state is among those known. */
+/* Is what was written down what was there: the state is among those known? Else names that differ were taken
+   for one or the other way round, and what follows in this head is left out, which the last lines tell. */
 static bool faithful(const struct head *head) {
+  s.found->compared++;
   if (store_knows(s.code, codec_write(&s.now, s.code), starts[head->start].settings))
     return true;
-  violated("the normal form of a state is not faithful: tests/explore/codec.c");
+  s.found->unfaithful++;
   return false;
 }
 

@@ -29,8 +29,10 @@ struct findings {
   uint64_t reached[32];         // how often
   uint64_t tried[CHOICE_KINDS]; // departures
   uint64_t steps;               // of the world
-  size_t level[256];            // how many states there were when all histories of this cost were in
-  unsigned reigns;              // most in one history, behind its start
+  uint64_t compared,
+      unfaithful;    // states whose normal form was looked at again, and those that were another then
+  size_t level[256]; // how many states there were when all histories of this cost were in
+  unsigned reigns;   // most in one history, behind its start
 };
 
 void search(const struct limits *, struct findings *);

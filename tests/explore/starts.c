@@ -5,7 +5,7 @@
 // clock runs at three quarters of the fastest. Production's settings keep the same proportions within the
 // budget.
 #define CLUSTER(more)                                                                                        \
-  "cluster lease 400ms beat 100ms drift_ppm 250000 degrade 200ms join_hold 25ms witness_grace 400ms" more   \
+  "cluster lease 400ms beat 100ms drift_ppm 250000 degrade 200ms join_hold 25ms witness_grace 400ms" more    \
   "\n"                                                                                                       \
   "dice same\n"
 #define PAIR "start a b w\nsteps 3s\n"

@@ -452,7 +452,8 @@ def main():
     arguments = parser.parse_args()
     if space.inside():
         return run_inside(arguments)
-    return fence_world.each_mechanism(os.path.abspath(__file__), sys.argv[1:], arguments.mechanism)
+    return fence_world.each_mechanism(os.path.abspath(__file__), sys.argv[1:], arguments.mechanism,
+                                      jobs=2 if arguments.short else 1)  # figures are for who waits for them
 
 
 if __name__ == "__main__":

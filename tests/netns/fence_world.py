@@ -3,6 +3,7 @@
 node a fence_probe, which is a kernel fence without an agent around it. The node's kernel answers; what passes is up to
 the fence.
 """
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -116,28 +117,41 @@ def result(results):
     return 0 if results and all(results) else 1
 
 
-def each_mechanism(program, arguments, only=None):
-    """Runs a program of ours once for each mechanism; tells the sum. BPF is for root alone: no user namespace then."""
+def one_mechanism(program, arguments, mechanism, show):
+    """Runs a program of ours with one mechanism; returns (its output, its exit code)."""
+    real_root = mechanism == "bpf" and os.geteuid() == 0  # BPF is for root alone: no user namespace then
+    lines = []
+    with space.launch([program] + arguments, real_root=real_root, stdout=subprocess.PIPE, text=True,
+                      env=dict(os.environ, TANIST_FENCE=mechanism)) as child:
+        for line in child.stdout:
+            lines.append(line)
+            if show:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+    return lines, child.returncode
+
+
+def each_mechanism(program, arguments, only=None, jobs=1):
+    """Runs a program of ours once for each mechanism, so many at a time; tells the sum."""
     obstacle = space.obstacle()
     if obstacle:
         print("the tests in namespaces cannot run here: " + obstacle, file=sys.stderr)
         return space.CANNOT
-    sums, broken = {"passed": 0, "failed": 0}, False
-    for mechanism in [only] if only else MECHANISMS:
-        real_root = mechanism == "bpf" and os.geteuid() == 0
-        child = space.launch([program] + arguments, real_root=real_root, stdout=subprocess.PIPE, text=True,
-                             env=dict(os.environ, TANIST_FENCE=mechanism))
-        for line in child.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            words = line.split()
-            if words[1:2] == ["passed,"]:
-                sums["passed"] += int(words[0])
-                sums["failed"] += int(words[2])
-        broken = broken or child.wait() not in (0, space.CANNOT)
-    sums["failed"] += broken and not sums["failed"]
-    print(f"{sums['passed']} passed, {sums['failed']} failed")
-    return 1 if sums["failed"] else 0
+    passed = failed = broken = 0
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(one_mechanism, program, arguments, mechanism, jobs == 1)
+                for mechanism in ([only] if only else MECHANISMS)]
+        for run in runs:
+            lines, code = run.result()
+            if jobs > 1:
+                sys.stdout.writelines(lines)
+            sums = [line.split() for line in lines if line.split()[1:2] == ["passed,"]]
+            passed += sum(int(words[0]) for words in sums)
+            failed += sum(int(words[2]) for words in sums)
+            broken += code not in (0, space.CANNOT)
+    failed = failed or int(broken > 0)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 # ---- the machines ----

@@ -119,8 +119,8 @@ static int run(const char *line, struct instant *until) {
   return strcmp(line, "state") == 0 ? 0 : -EINVAL;
 }
 
-static void gap(void *arg, const char *sentence) {
-  (void)arg;
+static void gap(void *arg, const char *word, const char *sentence) {
+  (void)arg, (void)word;
   printf("%s. ", sentence);
 }
 

@@ -263,8 +263,8 @@ static void test_netlink_wants_a_long_lease(void **state) {
   assert_non_null(strstr(error, "500 ms"));
 }
 
-static void tell_count(void *arg, const char *sentence) {
-  assert_true(strlen(sentence) > 10);
+static void tell_count(void *arg, const char *word, const char *sentence) {
+  assert_true(strlen(word) < 20 && strlen(sentence) > 10);
   ++*(unsigned *)arg;
 }
 

@@ -42,6 +42,9 @@ static void values(void **state) {
          "tanist_lease_valid{cluster=\"\",node=\"\"} 1\n");
   expect("{\"lease\":{\"valid\":true,\"remaining_ms\":812}}",
          "tanist_lease_remaining_seconds{cluster=\"\",node=\"\"} 0.812\n");
+  expect("{\"fence\":{\"mechanism\":\"nft\",\"uncovered\":[\"sleep\"]}}",
+         "\ntanist_fence_uncovered{cluster=\"\",node=\"\",what=\"sleep\"} 1\n");
+  expect_not("{\"fence\":{\"mechanism\":\"nft\",\"uncovered\":[]}}", "uncovered");
   expect("{\"events\":7}", "# TYPE tanist_events counter\n");
   expect("{\"events\":7}", "tanist_events_total{cluster=\"\",node=\"\"} 7\n");
   expect("{\"role\":\"suspect\"}", "tanist_role=\"suspect\"} 1\n");

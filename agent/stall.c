@@ -15,6 +15,7 @@
 
 #define SAMPLE_US 1000000 // the counts from before a stall are at most so old
 #define TEXT_MAX 4096
+#define SOON_US 5000 // the SIGCONT that ended a stall is seen by then
 
 struct stall {
   struct loop_timer *timer, *soon;
@@ -119,7 +120,6 @@ const char *stall_cause(int64_t us, const int64_t counts[STALL_COUNTS], char *te
   return text;
 }
 
-/* A turn of the loop later, so that the SIGCONT that ended it was seen too. */
 static void on_soon(void *arg) {
   struct stall *s = arg;
   int64_t after[STALL_COUNTS], rise[STALL_COUNTS];
@@ -142,7 +142,7 @@ static void on_timer(void *arg) {
   int64_t late_us = now.us - s->due.us;
   if (late_us > s->beat_us) {
     s->late_us = late_us;
-    loop_timer_in(s->soon, 0);
+    loop_timer_in(s->soon, SOON_US);
   } else if (now.us - s->sampled.us > SAMPLE_US) {
     sample(s, s->before);
     s->continues_before = s->continues;

@@ -66,13 +66,17 @@ static void test_a_process_that_was_stopped(void **unused) {
   struct stall *stall = stall_new(told.loop, BEAT_MS, &(struct stall_watch){&told, on_stalled});
   pid_t self = getpid(), child = fork();
   if (child == 0) {
-    usleep(100000);
-    kill(self, SIGSTOP);
-    usleep(500000);
-    kill(self, SIGCONT);
+    for (int i = 0; i < 20; i++) {
+      usleep(300000);
+      kill(self, SIGSTOP);
+      usleep(500000);
+      kill(self, SIGCONT);
+    }
     _exit(0);
   }
   assert_int_equal(loop_run(told.loop), 0);
+  kill(child, SIGKILL);
+  kill(self, SIGCONT); // it may have died between the two
   waitpid(child, NULL, 0);
   assert_true(told.counts[STALL_STOPPED] > 400000);
   stall_free(stall);

@@ -115,7 +115,7 @@ static void on_stalled(void *arg, int64_t us, const char *cause, const int64_t c
 
 static void stop_if_released(struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet && !hooks_busy(a->hooks))
     loop_stop(a->loop);
 }
 

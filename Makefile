@@ -73,7 +73,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -147,6 +147,8 @@ trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DR
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
+bench-clients: all tools ## measure how soon clients that only listen are back after a take-over
+	@python3 -B tests/netns/bench_clients.py
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
 bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)

@@ -41,7 +41,7 @@ struct runner {
 static void send_beat(struct runner *r, const struct beat *beat) {
   struct beat sent = *beat;
   char note[SEAL_NOTE_MAX];
-  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, note, sizeof note) : 0;
+  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, beat->to, note, sizeof note) : 0;
   sent.wall_ms = clock_wall_ms();
   endpoint_send(r->endpoint, &sent, note, size); /* a beat may be lost anyway: the paths count their errors */
 }

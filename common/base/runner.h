@@ -20,9 +20,9 @@ struct runner_hands {
   // Everything but PERSIST, SEND; TELL too. Must not call runner_event: see runner_later.
   void (*perform)(void *arg, const struct action *);
   void (*stepped)(void *arg); // after each list; may call runner_event
-  // Text for the people at the other voters that goes with each beat: its length, 0 for none. NULL: never
-  // any.
-  size_t (*note)(void *arg, char *buf, size_t size);
+  // What goes with each beat to `to` beside it, of which the core knows nothing: its length, 0 for none. NULL:
+  // never any.
+  size_t (*note)(void *arg, uint8_t to, char *buf, size_t size);
   // The same of a beat that came, after it was handled. NULL: nobody reads it.
   void (*noted)(void *arg, const struct beat *, const char *note, size_t size);
 };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "common/base/clock.h"
@@ -154,6 +155,7 @@ static struct json *voter(const struct agent *a, unsigned i) {
     if (endpoint_path(runner_endpoint(a->runner), (uint8_t)i, k).present)
       json_add(paths, path(a, i, k));
   json_put(voter, "paths", paths);
+  json_put(voter, "clock", peer_clock_json(runner_peer_clock(a->runner, i)));
   return voter;
 }
 
@@ -287,6 +289,8 @@ struct json *agent_status(const struct agent *a) {
   struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
+  json_put_int(status, "pid", getpid());
+  json_put_text(status, "configuration", a->file);
   json_put_text(status, "role", role_name(core->role));
   json_put_uint(status, "epoch", core->voter.ballot.epoch);
   json_put_uint(status, "reign", core->reign);

@@ -73,7 +73,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -95,8 +95,10 @@ $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(B)/tanist: $(CTL) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+# What the doctor tries out: the fence, and who answers for an address.
+DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
+$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
@@ -147,6 +149,8 @@ trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DR
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
+bench-clients: all tools ## measure how soon clients that only listen are back after a take-over
+	@python3 -B tests/netns/bench_clients.py
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
 bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)

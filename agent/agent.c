@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
+#define CLIENTS_EVERY_MS 200 // how often the master looks for them
 #define RETIRE_MS 10000 // what a clean stop gives a hand-over
 #define STOP_MS 12000   // and all of itself
 #define ERROR_SIZE 512
@@ -102,7 +103,7 @@ static void on_cleared(void *arg) {
 
 static void stop_if_released(struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet && !hooks_busy(a->hooks))
     loop_stop(a->loop);
 }
 
@@ -116,14 +117,32 @@ static void on_stepped(void *arg) {
   stop_if_released(a);
 }
 
-static size_t on_note(void *arg, char *buf, size_t size) {
+/* Behind the words for people, and a 0, what the two nodes tell each other of clients. */
+static size_t on_note(void *arg, uint8_t to, char *buf, size_t size) {
   const struct agent *a = arg;
   const struct core *core = runner_core(a->runner);
-  return marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+  size_t used =
+      marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+  if (a->clients == NULL || to == VOTER_W || used + 1 >= size)
+    return used;
+  size_t more = clients_write(a->clients, (uint8_t *)buf + used + 1, size - used - 1);
+  buf[used] = 0;
+  return more == 0 ? used : used + 1 + more;
+}
+
+static size_t take_clients(struct agent *a, const char *note, size_t size) {
+  const char *end = memchr(note, 0, size);
+  if (end == NULL)
+    return size;
+  if (a->clients != NULL)
+    clients_read(a->clients, (const uint8_t *)end + 1, (size_t)(note + size - end - 1));
+  return (size_t)(end - note);
 }
 
 static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
   struct agent *a = arg;
+  if (beat->from < NODES)
+    size = take_clients(a, note, size);
   marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
   if (beat->from < NODES)
     history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
@@ -193,6 +212,20 @@ static struct fence_settings fence_settings(const struct agent *a) {
   return s;
 }
 
+/* Without it the pair works, but whoever only listens does not hear of a take-over. */
+static void open_clients(struct agent *a) {
+  const char *error = NULL;
+  struct clients_settings s = {.count = a->conf.vip_count,
+                               .every_ms = a->conf.beat_ms > CLIENTS_EVERY_MS ? a->conf.beat_ms : CLIENTS_EVERY_MS};
+  for (size_t i = 0; i < s.count; i++) {
+    s.at[i].family = a->conf.vip[i].family;
+    s.at[i].bytes = a->conf.vip[i].bytes;
+  }
+  int rc = clients_open(&a->clients, a->loop, &s, &error);
+  if (rc != 0)
+    log_warning("%s (%s)", error, strerror(-rc));
+}
+
 /* The fence closed, and a virtual IP that a former agent left removed; but for a reign that goes on (L10). */
 static int open_kernel(struct agent *a) {
   const char *error = NULL;
@@ -206,6 +239,8 @@ static int open_kernel(struct agent *a) {
     vip.at[i].interface = a->conf.vip[i].interface;
   }
   rc = vip_open(&a->vip, a->loop, &vip, &error);
+  if (rc == 0 && a->conf.vip_count > 0)
+    open_clients(a);
   if (rc == 0 && resume_wanted(a))
     vip_until(a->vip, fence.until);
   else if (rc == 0)
@@ -388,12 +423,14 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
+  rc = rc != 0 ? rc : agent_open_device(a);
   return rc != 0 ? rc : web_open(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  fence_agent_close(a->fence_agent);
   hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);
@@ -409,6 +446,7 @@ static void close_all(struct agent *a) {
   marks_close(a->marks);
   events_close(a->events);
   history_close(a->history);
+  clients_close(a->clients);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);

@@ -163,8 +163,10 @@ static void print_fence(FILE *f, const struct json *fence) {
   if (!fence)
     return;
   const char *by = json_get_text(fence, "mechanism", "");
-  line(f, "fence", "kernel %s%s%s, watchdog %s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
-       json_get_text(fence, "watchdog", "?"));
+  const char *device = json_get_text(fence, "device", "none");
+  bool there = strcmp(device, "none") != 0;
+  line(f, "fence", "kernel %s%s%s, watchdog %s%s%s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
+       json_get_text(fence, "watchdog", "?"), there ? ", device " : "", there ? device : "");
   print_notes(f, fence);
 }
 

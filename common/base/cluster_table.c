@@ -240,11 +240,13 @@ static const struct conf_key keys[] = {
      .help = "The watchdog device, as in \"/dev/watchdog\"."},
     {.path = "fence.agent", .type = CONF_GROUP, .fallback = "",
      .help = "A device that turns the other node off."},
-    {.path = "fence.agent.command", COMMAND, .later = "*", AT(fence.agent_command),
-     .help = "The program that drives it, as in [ \"/usr/sbin/fence_ipmilan\" ]."},
-    {.path = "fence.agent.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", .later = "*",
+    {.path = "fence.agent.command", COMMAND, AT(fence.agent_command),
+     .help = "The program that drives it, any of Debian's package fence-agents, as in "
+             "[ \"/usr/sbin/fence_ipmilan\" ]. tanist force-master --fence turns the other node off by it."},
+    {.path = "fence.agent.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "",
      AT(fence.agent_options),
-     .help = "What it is told on its standard input."},
+     .help = "What it is told on its standard input, as in { username = \"root\"; password = \"...\"; ip__a = "
+             "\"10.9.0.1\"; ip__b = \"10.9.0.2\"; }. A name that ends with __NODE is for turning that node off."},
     {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false", .later = "*",
      AT(fence.agent_required),
      .help = "true: no failover before the device confirmed that the other node is off."},

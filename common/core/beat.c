@@ -32,8 +32,11 @@ static void note_beat(struct step *s, struct peer *peer, const struct beat *beat
 
 static void adopt(struct step *s, const struct beat *beat) {
   struct core *core = s->core;
-  if (voter_adopt(&core->voter, &beat->sync)) /* V6 */
+  if (voter_adopt(&core->voter, &beat->sync)) { /* V6 */
     tell_record(s, FACT_RECORD);
+    if (core->role == ROLE_MASTER) /* none of its own: another was master since, or it has forgotten */
+      end_reign(s, CAUSE_DEPOSED); /* L6 */
+  }
   const struct frozen *mine = &core->voter.ballot.frozen, *shown = &beat->frozen;
   if (shown->serial > mine->serial || (shown->serial == mine->serial && shown->on && !mine->on))
     set_frozen(s, *shown);

@@ -5,7 +5,7 @@
 mutate.py [--short] [--all] [--rewrite] [NAME...]
   --short    only see that every mutation still applies and compiles
   --all      ask every catcher of every mutation, not only until the first one notices
-  --rewrite  put the table into tests/mutate/README.md (asks all, of all mutations)
+  --rewrite  put the table into tests/mutate/README.md (of all mutations; with --all everybody who noticed)
 Each mutant has a directory of its own, build/mutate/NAME, with the changed sources, their objects and the programs linked
 from these and the objects of build/release; the sources are not touched. Prints 'NAME: caught by WHO after T s' for each,
 then 'N passed, N failed'. Exit 1 if a mutation survives, or no longer applies or compiles.
@@ -167,13 +167,15 @@ def tell(mutation, found):
 
 
 def table(rows):
-    names = [catcher.name for catcher in catchers.ALL if any(catcher.program(mutation) for mutation, _ in rows)]
-    lines = ["| mutation | breaks | " + " | ".join(names) + " |", "|---" * (2 + len(names)) + "|"]
+    lines = ["| mutation | breaks | caught by | after |", "|---|---|---|---|"]
+    sums = {}
     for mutation, found in rows:
-        by = {who: f"{said}, {seconds:.1f} s" if said else "–" for who, said, seconds in found}
-        lines.append(f"| {mutation.name} | {mutation.why} | " + " | ".join(by.get(who, "") for who in names) + " |")
-    sums = [sum(1 for _, found in rows for by, said, _ in found if by == who and said) for who in names]
-    lines.append(f"| **{len(rows)}** | caught by | " + " | ".join(str(number) for number in sums) + " |")
+        caught = [(who, said) for who, said, _ in found if said]
+        for who, _ in caught:
+            sums[who] = sums.get(who, 0) + 1
+        lines.append(f"| {mutation.name} | {mutation.why} | " + "; ".join(f"{who} ({said})" for who, said in caught) +
+                     f" | {sum(seconds for _, _, seconds in found):.1f} s |")
+    lines.append(f"| **{len(rows)}** | | " + ", ".join(f"{who} {count}" for who, count in sums.items()) + " | |")
     return "\n".join(lines) + "\n"
 
 
@@ -190,7 +192,6 @@ def main():
         parser.add_argument(option, action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
-    args.all |= args.rewrite
     unknown = set(args.names) - {m.name for m in mutations.MUTATIONS}
     if unknown:
         sys.exit(f"no such mutation: {' '.join(sorted(unknown))}; tests/mutate/mutations.py has them all")

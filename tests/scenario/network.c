@@ -47,6 +47,8 @@ static void err(const struct world *w, struct beat *beat) {
     beat->epoch = value;
   else if (w->errs[beat->from] == ERR_LEASE)
     beat->lease_ms = (uint32_t)value;
+  else if (w->errs[beat->from] == ERR_FREE)
+    beat->free_ms = (uint32_t)value;
 }
 
 void network_send(struct world *w, unsigned from, const struct beat *beat) {

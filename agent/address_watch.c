@@ -18,7 +18,7 @@
 
 struct watched {
   struct address_watch *watch;
-  struct neighbour *link;
+  struct claims *link;
   struct address_seen seen;
   struct instant stranger_at, contested_at;
 };
@@ -39,7 +39,7 @@ static bool same(int family, const uint8_t *a, const uint8_t *b) {
 
 // ---- hearing ----
 
-static void learn_peer(struct address_watch *w, const struct neighbour_claim *claim) {
+static void learn_peer(struct address_watch *w, const struct claim *claim) {
   for (size_t i = 0; i < w->settings.peer_count; i++) {
     const struct address_watch_address *own = &w->settings.peer[i];
     if (own->family == claim->family && same(own->family, own->bytes, claim->address)) {
@@ -59,7 +59,7 @@ static void contest(struct address_watch *w, struct watched *v, size_t index) {
   w->hands.contested(w->hands.arg, index);
 }
 
-static void take(struct address_watch *w, struct watched *v, size_t index, const struct neighbour_claim *claim) {
+static void take(struct address_watch *w, struct watched *v, size_t index, const struct claim *claim) {
   bool peer = w->peer_known && memcmp(claim->mac, w->peer_mac, sizeof w->peer_mac) == 0;
   bool had = address_watch_stranger(w, index);
   v->seen = (struct address_seen){peer            ? ANSWER_OTHER_NODE
@@ -76,7 +76,7 @@ static void take(struct address_watch *w, struct watched *v, size_t index, const
     w->hands.stranger(w->hands.arg, index);
 }
 
-static void on_claim(void *arg, const struct neighbour_claim *claim) {
+static void on_claim(void *arg, const struct claim *claim) {
   struct watched *v = arg;
   struct address_watch *w = v->watch;
   size_t index = (size_t)(v - w->at);
@@ -100,9 +100,9 @@ static void ask(struct address_watch *w) {
   w->asked = clock_now();
   for (size_t i = 0; i < w->settings.count; i++)
     for (size_t k = 0; k < w->settings.peer_count; k++)
-      neighbour_probe(w->at[i].link, w->settings.peer[k].family, w->settings.peer[k].bytes);
+      claims_ask(w->at[i].link, w->settings.peer[k].family, w->settings.peer[k].bytes);
   for (size_t i = 0; !w->held && i < w->settings.count; i++)
-    neighbour_probe(w->at[i].link, w->settings.virtual_ip[i].family, w->settings.virtual_ip[i].bytes);
+    claims_ask(w->at[i].link, w->settings.virtual_ip[i].family, w->settings.virtual_ip[i].bytes);
   loop_timer_in(w->timer, w->again ? ASK_AGAIN_US : any_stranger(w) ? ASK_STRANGER_US : ASK_SLOW_US);
   w->again = false;
 }
@@ -171,7 +171,7 @@ int address_watch_open(struct address_watch **out, struct loop *loop,
   for (size_t i = 0; rc == 0 && i < settings->count; i++) {
     const char *interface = settings->virtual_ip[i].interface;
     w->at[i] = (struct watched){.watch = w, .stranger_at = INSTANT_PAST, .contested_at = INSTANT_PAST};
-    rc = neighbour_open(&w->at[i].link, loop, interface, on_claim, &w->at[i]);
+    rc = claims_open(&w->at[i].link, loop, interface, on_claim, &w->at[i]);
     if (rc < 0) {
       snprintf(open_error, sizeof open_error, "who answers for the virtual IPs on %s cannot be seen: %s", interface,
                strerror(-rc));
@@ -191,7 +191,7 @@ void address_watch_close(struct address_watch *w) {
   if (w == NULL)
     return;
   for (size_t i = 0; i < w->settings.count; i++)
-    neighbour_close(w->at[i].link);
+    claims_close(w->at[i].link);
   loop_timer_free(w->timer);
   free(w);
 }

@@ -5,7 +5,7 @@
 #ifndef TANIST_AGENT_ADDRESS_WATCH_H
 #define TANIST_AGENT_ADDRESS_WATCH_H
 
-#include "agent/neighbour.h"
+#include "agent/claims.h"
 #include "common/core/types.h"
 
 #define ADDRESS_WATCH_MAX 16

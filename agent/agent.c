@@ -4,6 +4,7 @@
 #include "agent/web.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,17 @@ static void on_cleared(void *arg) {
   agent_cleared(arg);
 }
 
+static void on_stalled(void *arg, int64_t us, const char *cause, const int64_t counts[STALL_COUNTS]) {
+  struct agent *a = arg;
+  struct json *event = note_new(a, "daemon", "stalled");
+  json_put_int(event, "stall_us", us);
+  json_put_text(event, "cause", cause[0] != 0 ? cause : NULL);
+  for (unsigned i = 0; i < STALL_COUNTS; i++)
+    json_put_int(event, stall_count_name(i), counts[i]);
+  note(a, event, LOG_WARNING, "the agent did not run for %" PRId64 " ms, longer than a beat: %s", us / 1000,
+       cause[0] != 0 ? cause : "nothing that the machine counts explains it");
+}
+
 // ---- going ----
 
 static void stop_if_released(struct agent *a) {
@@ -118,36 +130,6 @@ static void on_stepped(void *arg) {
 }
 
 /* Behind the words for people, and a 0, what the two nodes tell each other of clients. */
-static size_t on_note(void *arg, uint8_t to, char *buf, size_t size) {
-  const struct agent *a = arg;
-  const struct core *core = runner_core(a->runner);
-  size_t used =
-      marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
-  if (a->clients == NULL || to == VOTER_W || used + 1 >= size)
-    return used;
-  size_t more = clients_write(a->clients, (uint8_t *)buf + used + 1, size - used - 1);
-  buf[used] = 0;
-  return more == 0 ? used : used + 1 + more;
-}
-
-static size_t take_clients(struct agent *a, const char *note, size_t size) {
-  const char *end = memchr(note, 0, size);
-  if (end == NULL)
-    return size;
-  if (a->clients != NULL)
-    clients_read(a->clients, (const uint8_t *)end + 1, (size_t)(note + size - end - 1));
-  return (size_t)(end - note);
-}
-
-static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
-  struct agent *a = arg;
-  if (beat->from < NODES)
-    size = take_clients(a, note, size);
-  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
-  if (beat->from < NODES)
-    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
-}
-
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
   note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,
@@ -334,19 +316,6 @@ static int open_marks(struct agent *a) {
   return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
 }
 
-static int open_events(struct agent *a) {
-  char trouble[ERROR_SIZE];
-  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
-  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
-  if (a->events == NULL || a->history == NULL)
-    return fail("start", NULL, -ENOMEM);
-  if (events_damaged(a->events) != 0)
-    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
-  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
-    log_warning("%s", trouble);
-  return 0;
-}
-
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -360,7 +329,7 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .trace = options->trace,
                                  .reign = a->reign};
   struct runner_hands hands = {
-      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = note_for_others, .noted = note_of_others};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }
@@ -411,10 +380,31 @@ static int open_loop(struct agent *a) {
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 
+static int open_stall(struct agent *a) {
+  struct stall_watch watch = {.arg = a, .stalled = on_stalled};
+  a->stall = stall_new(a->loop, a->conf.beat_ms, &watch);
+  realtime_enter(&a->realtime);
+  if (!a->realtime.scheduled)
+    log_notice("%s", a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    log_notice("%s", a->realtime.why_not_locked);
+  return a->stall == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
+/* Last of all: once it is open, the machine is reset unless we come to kick it. */
+static int open_watchdog(struct agent *a) {
+  char error[ERROR_SIZE] = "";
+  int rc = watchdog_open(&a->watchdog, a->conf.fence.watchdog, a->conf.lease_ms, a->conf.beat_ms, error, sizeof error);
+  if (rc == 0 && a->watchdog != NULL)
+    log_notice("watchdog %s (%s), %s, resets the machine after %d s", a->conf.fence.watchdog,
+               watchdog_identity(a->watchdog), watchdog_class(a->watchdog), watchdog_timeout_s(a->watchdog));
+  return rc != 0 ? fail("watchdog", error, rc) : 0;
+}
+
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : resume_open(a);
-  rc = rc != 0 ? rc : open_events(a);
+  rc = rc != 0 ? rc : note_open(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
@@ -424,13 +414,17 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
   rc = rc != 0 ? rc : agent_open_device(a);
-  return rc != 0 ? rc : web_open(a);
+  rc = rc != 0 ? rc : open_stall(a);
+  rc = rc != 0 ? rc : web_open(a);
+  return rc != 0 ? rc : open_watchdog(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  watchdog_close(a->watchdog, !a->leaving);
   fence_agent_close(a->fence_agent);
+  stall_free(a->stall);
   hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);

@@ -70,7 +70,7 @@ static uint32_t sum_words(uint32_t sum, const uint8_t *bytes, size_t size) {
   return sum;
 }
 
-static uint16_t icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size) {
+uint16_t announce_icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size) {
   uint32_t sum = (uint32_t)size + IPPROTO_ICMPV6;
   sum = sum_words(sum, addresses, 32);
   sum = sum_words(sum, message, size);
@@ -104,41 +104,7 @@ size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE
   bytes_put_u8(&at, 1); // in units of 8 bytes
   put(&at, mac, ANNOUNCE_MAC_SIZE);
   assert(at - message == MESSAGE);
-  bytes_put(&checksum, icmp6_checksum(addresses, message, MESSAGE), 2);
-  return (size_t)(at - frame);
-}
-
-size_t announce_probe(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
-                      const uint8_t ip[4]) {
-  size_t size = announce_arp(frame, mac, ip, ARPOP_REQUEST);
-  memset(frame + size - 10 - 4, 0, 4);                                 // RFC 5227: the sender has no address,
-  memset(frame + size - 10, 0, ANNOUNCE_MAC_SIZE);                     // and asks for a MAC
-  return size;
-}
-
-size_t announce_ns(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
-                   const uint8_t ip[16]) {
-  static const uint8_t unspecified[16];
-  const uint8_t group[16] = {0xff, 0x02, [11] = 1, [12] = 0xff, ip[13], ip[14], ip[15]};
-  const uint8_t group_mac[ANNOUNCE_MAC_SIZE] = {0x33, 0x33, 0xff, ip[13], ip[14], ip[15]};
-  enum { MESSAGE = sizeof(struct nd_neighbor_solicit) };
-  uint8_t *at = frame;
-  put_ethernet(&at, group_mac, mac, ETHERTYPE_IPV6);
-  bytes_put_u32(&at, 6u << 28);
-  bytes_put(&at, MESSAGE, 2);
-  bytes_put_u8(&at, IPPROTO_ICMPV6);
-  bytes_put_u8(&at, 255);
-  uint8_t *addresses = at;
-  put(&at, unspecified, 16);
-  put(&at, group, 16);
-  uint8_t *message = at;
-  bytes_put_u8(&at, ND_NEIGHBOR_SOLICIT);
-  bytes_put_u8(&at, 0);
-  uint8_t *checksum = at;
-  bytes_put(&at, 0, 2);
-  bytes_put_u32(&at, 0);
-  put(&at, ip, 16);
-  bytes_put(&checksum, icmp6_checksum(addresses, message, MESSAGE), 2);
+  bytes_put(&checksum, announce_icmp6_checksum(addresses, message, MESSAGE), 2);
   return (size_t)(at - frame);
 }
 

@@ -48,10 +48,8 @@ size_t announce_arp(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNC
 size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
                    const uint8_t ip[16]);
 
-// Questions: who has this address? By nobody in particular, so that nobody learns anything from them.
-size_t announce_probe(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
-                      const uint8_t ip[4]);
-size_t announce_ns(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE], const uint8_t ip[16]);
+// Of an ICMPv6 message of an even size, its checksum being 0, between two addresses (from, to).
+uint16_t announce_icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size);
 
 // The interface's index and MAC, by any socket; false: it is gone, or no Ethernet.
 bool announce_link(int fd, const char *interface, int *index, uint8_t mac[ANNOUNCE_MAC_SIZE]);

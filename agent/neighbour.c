@@ -1,151 +1,179 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/neighbour.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
-#include <netinet/in.h>
-#include <stdlib.h>
+#include <netinet/ip6.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define ARP_SIZE 42
-#define NA_SIZE 78 // with neither option nor payload behind it
-#define FRAMES_AT_ONCE 64
+#include "agent/announce.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
 
-struct neighbour {
-  const char *interface;
-  neighbour_fn *claim;
-  void *arg;
-  int fd;
-  struct loop_io *io;
-};
+#define TIMES 3
 
-// ---- reading ----
+// ---- frames ----
 
-static bool parse_arp(const uint8_t *frame, struct neighbour_claim *claim) {
-  static const uint8_t nobody[4];
-  const uint8_t *arp = frame + 14;
-  if (arp[1] != ARPHRD_ETHER || arp[4] != ANNOUNCE_MAC_SIZE || arp[5] != 4 || memcmp(arp + 14, nobody, 4) == 0)
-    return false; /* a sender without an address only asks */
-  claim->family = AF_INET;
-  memcpy(claim->mac, arp + 8, ANNOUNCE_MAC_SIZE);
-  memcpy(claim->address, arp + 14, 4);
+static void put(uint8_t **at, const void *bytes, size_t size) {
+  memcpy(*at, bytes, size);
+  *at += size;
+}
+
+static size_t arp_question(uint8_t *frame, const uint8_t *mac, const uint8_t *ip) {
+  static const uint8_t everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
+  uint8_t *at = frame;
+  put(&at, everyone, 6);
+  put(&at, mac, 6);
+  bytes_put(&at, ETHERTYPE_ARP, 2);
+  bytes_put(&at, ARPHRD_ETHER, 2);
+  bytes_put(&at, ETHERTYPE_IP, 2);
+  bytes_put_u8(&at, 6);
+  bytes_put_u8(&at, 4);
+  bytes_put(&at, ARPOP_REQUEST, 2);
+  put(&at, mac, 6);
+  put(&at, nobody, 4); /* no sender: a probe, which nobody learns from */
+  put(&at, nobody, 6);
+  put(&at, ip, 4);
+  return (size_t)(at - frame);
+}
+
+static size_t nd_question(uint8_t *frame, const uint8_t *mac, const uint8_t *ip) {
+  uint8_t addresses[32] = {0}, message[24] = {ND_NEIGHBOR_SOLICIT}; /* from ::, to the solicited-node group */
+  uint8_t group[16] = {0xff, 2, [11] = 1, [12] = 0xff}, to[6] = {0x33, 0x33, 0xff}, *at = frame;
+  memcpy(group + 13, ip + 13, 3);
+  memcpy(to + 3, ip + 13, 3);
+  memcpy(addresses + 16, group, 16);
+  memcpy(message + 8, ip, 16);
+  uint16_t checksum = announce_icmp6_checksum(addresses, message, sizeof message);
+  put(&at, to, 6);
+  put(&at, mac, 6);
+  bytes_put(&at, ETHERTYPE_IPV6, 2);
+  bytes_put(&at, 0x60000000, 4);
+  bytes_put(&at, sizeof message, 2);
+  bytes_put_u8(&at, IPPROTO_ICMPV6);
+  bytes_put_u8(&at, 255);
+  put(&at, addresses, 32);
+  message[2] = (uint8_t)(checksum >> 8);
+  message[3] = (uint8_t)checksum;
+  put(&at, message, sizeof message);
+  return (size_t)(at - frame);
+}
+
+size_t neighbour_question(uint8_t frame[NEIGHBOUR_FRAME_MAX], const uint8_t mac[NEIGHBOUR_MAC_SIZE],
+                          int family, const uint8_t *bytes) {
+  return family == AF_INET ? arp_question(frame, mac, bytes) : nd_question(frame, mac, bytes);
+}
+
+static bool arp_answer(const uint8_t *frame, size_t size, const uint8_t *ip, uint8_t *mac) {
+  static const uint8_t head[] = {8, 6, 0, 1, 8, 0, 6, 4, 0, ARPOP_REPLY};
+  if (size < 42 || memcmp(frame + 12, head, sizeof head) != 0 || memcmp(frame + 28, ip, 4) != 0)
+    return false;
+  memcpy(mac, frame + 22, 6);
   return true;
 }
 
-static bool parse_na(const uint8_t *frame, struct neighbour_claim *claim) {
-  if (frame[20] != IPPROTO_ICMPV6 || frame[54] != ND_NEIGHBOR_ADVERT)
+static bool nd_answer(const uint8_t *frame, size_t size, const uint8_t *ip, uint8_t *mac) {
+  if (size < 14 + 40 + 24 || frame[12] != 0x86 || frame[13] != 0xdd || frame[20] != IPPROTO_ICMPV6 ||
+      frame[21] != 255 || frame[54] != ND_NEIGHBOR_ADVERT || memcmp(frame + 62, ip, 16) != 0)
     return false;
-  claim->family = AF_INET6;
-  memcpy(claim->mac, frame + 6, ANNOUNCE_MAC_SIZE);
-  memcpy(claim->address, frame + 62, 16);
+  memcpy(mac, frame + 6, 6);
+  if (size >= 14 + 40 + 24 + 8 && frame[78] == ND_OPT_TARGET_LINKADDR && frame[79] == 1)
+    memcpy(mac, frame + 80, 6);
   return true;
 }
 
-bool neighbour_parse(const uint8_t *frame, size_t size, struct neighbour_claim *claim) {
-  *claim = (struct neighbour_claim){0};
-  if (size < ARP_SIZE)
-    return false;
-  unsigned type = (unsigned)frame[12] << 8 | frame[13];
-  if (type == ETHERTYPE_ARP)
-    return parse_arp(frame, claim);
-  return type == ETHERTYPE_IPV6 && size >= NA_SIZE && parse_na(frame, claim);
-}
-
-static void on_frame(void *arg, bool readable, bool writable) {
-  struct neighbour *n = arg;
-  struct neighbour_claim claim;
-  uint8_t frame[256];
-  (void)writable;
-  for (int i = 0; readable && i < FRAMES_AT_ONCE; i++) {
-    ssize_t size = recv(n->fd, frame, sizeof frame, MSG_DONTWAIT | MSG_TRUNC);
-    if (size < 0)
-      return;
-    if (neighbour_parse(frame, (size_t)size < sizeof frame ? (size_t)size : sizeof frame, &claim))
-      n->claim(n->arg, &claim);
-  }
+bool neighbour_answer(const uint8_t *frame, size_t size, int family, const uint8_t *bytes,
+                      uint8_t mac[NEIGHBOUR_MAC_SIZE]) {
+  return family == AF_INET ? arp_answer(frame, size, bytes, mac) : nd_answer(frame, size, bytes, mac);
 }
 
 // ---- asking ----
 
-void neighbour_probe(struct neighbour *n, int family, const uint8_t *address) {
-  uint8_t frame[ANNOUNCE_FRAME_MAX], mac[ANNOUNCE_MAC_SIZE];
-  int index;
-  if (!announce_link(n->fd, n->interface, &index, mac))
-    return;
-  size_t size = family == AF_INET6 ? announce_ns(frame, mac, address) : announce_probe(frame, mac, address);
-  struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = index, .sll_halen = ANNOUNCE_MAC_SIZE};
-  memcpy(to.sll_addr, frame, ANNOUNCE_MAC_SIZE);
-  memcpy(&to.sll_protocol, frame + 12, 2);
-  ssize_t sent = sendto(n->fd, frame, size, MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof to);
-  (void)sent;
-}
-
-// ---- life ----
-
-// ARP, and neighbour advertisements, of others alone.
-static int set_filter(int fd) {
-  struct sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_ARP, 5, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_IPV6, 0, 5),
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 3),
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 54),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ND_NEIGHBOR_ADVERT, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, 256),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  };
-  struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-  int on = 1;
-  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ||
-      setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
-      setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) < 0) // or the fence would drop the question
-    return -errno;
-  return 0;
-}
-
-// All protocols: taps see a frame before the fence's hooks do.
-static int listen_on(struct neighbour *n) {
-  uint8_t mac[ANNOUNCE_MAC_SIZE];
-  struct sockaddr_ll own = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
-  int rc = set_filter(n->fd);
-  if (rc < 0)
-    return rc;
-  if (!announce_link(n->fd, n->interface, &own.sll_ifindex, mac))
+static int open_on(const char *interface, int family, uint8_t mac[6]) {
+  struct ifreq ask = {0};
+  struct sockaddr_ll at = {.sll_family = AF_PACKET,
+                           .sll_protocol = htons(family == AF_INET ? ETHERTYPE_ARP : ETHERTYPE_IPV6),
+                           .sll_ifindex = (int)if_nametoindex(interface)};
+  int error = 0;
+  if (at.sll_ifindex == 0)
     return -ENODEV;
-  return bind(n->fd, (const struct sockaddr *)&own, sizeof own) < 0 ? -errno : 0;
-}
-
-int neighbour_open(struct neighbour **out, struct loop *loop, const char *interface, neighbour_fn *claim,
-                   void *arg) {
-  struct neighbour *n = calloc(1, sizeof *n);
-  if (n == NULL)
-    return -ENOMEM;
-  *n = (struct neighbour){.interface = interface, .claim = claim, .arg = arg};
-  n->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-  int rc = n->fd < 0 ? -errno : listen_on(n);
-  if (rc == 0 && (n->io = loop_io_new(loop, n->fd, on_frame, n)) == NULL)
-    rc = -ENOMEM;
-  if (rc < 0) {
-    neighbour_close(n);
-    return rc;
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -errno;
+  memcpy(ask.ifr_name, interface, strlen(interface) < IFNAMSIZ ? strlen(interface) : IFNAMSIZ - 1);
+  if (ioctl(fd, SIOCGIFFLAGS, &ask) != 0)
+    error = -errno;
+  else if ((ask.ifr_flags & IFF_UP) == 0)
+    error = -ENETDOWN;
+  else if (ioctl(fd, SIOCGIFHWADDR, &ask) != 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) != 0)
+    error = -errno;
+  else if (ask.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+    error = -EMEDIUMTYPE;
+  if (error == 0) {
+    /* the answers to duplicate detection go to all nodes, which an interface may filter in hardware */
+    struct packet_mreq all = {.mr_ifindex = at.sll_ifindex, .mr_type = PACKET_MR_ALLMULTI};
+    setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all);
+    memcpy(mac, ask.ifr_hwaddr.sa_data, 6);
+    return fd;
   }
-  loop_io_want(n->io, true, false);
-  *out = n;
-  return 0;
+  close(fd);
+  return error;
 }
 
-void neighbour_close(struct neighbour *n) {
-  if (n == NULL)
-    return;
-  loop_io_free(n->io);
-  if (n->fd >= 0)
-    close(n->fd);
-  free(n);
+struct asking {
+  int fd, family;
+  const uint8_t *bytes;
+  uint8_t own[6];
+  uint8_t (*answers)[NEIGHBOUR_MAC_SIZE];
+  size_t count, max;
+};
+
+static void take(struct asking *a, const uint8_t *frame, size_t size) {
+  uint8_t mac[6];
+  bool known = !neighbour_answer(frame, size, a->family, a->bytes, mac) || memcmp(mac, a->own, 6) == 0;
+  for (size_t i = 0; !known && i < a->count; i++)
+    known = memcmp(mac, a->answers[i], 6) == 0;
+  if (!known && a->count < a->max)
+    memcpy(a->answers[a->count++], mac, 6);
+}
+
+static void listen_until(struct asking *a, struct instant end) {
+  uint8_t frame[2048];
+  for (int64_t left; (left = end.us - clock_now().us) > 0;) {
+    struct pollfd wait = {.fd = a->fd, .events = POLLIN};
+    if (poll(&wait, 1, (int)(left / 1000) + 1) <= 0)
+      continue;
+    struct sockaddr_ll from;
+    socklen_t length = sizeof from;
+    ssize_t n = recvfrom(a->fd, frame, sizeof frame, 0, (struct sockaddr *)&from, &length);
+    if (n > 0 && from.sll_pkttype != PACKET_OUTGOING)
+      take(a, frame, (size_t)n);
+  }
+}
+
+int neighbour_ask(const char *interface, int family, const uint8_t *bytes, int timeout_ms,
+                  uint8_t answers[][NEIGHBOUR_MAC_SIZE], size_t max) {
+  struct asking a = {.family = family, .bytes = bytes, .answers = answers, .max = max};
+  uint8_t frame[NEIGHBOUR_FRAME_MAX];
+  int error = 0;
+  a.fd = open_on(interface, family, a.own);
+  if (a.fd < 0)
+    return a.fd;
+  size_t size = neighbour_question(frame, a.own, family, bytes);
+  for (int i = 0; error == 0 && i < TIMES; i++) {
+    if (send(a.fd, frame, size, 0) < 0)
+      error = -errno;
+    else
+      listen_until(&a, instant_in_ms(timeout_ms / TIMES));
+  }
+  close(a.fd);
+  return error != 0 ? error : (int)a.count;
 }

@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who answers for an address on a link: asks (ARP probe, RFC 5227; neighbour solicitation of RFC 4862) and hears
-// every claim, asked for or not. Frames go past the kernel fence both ways: a node that does not hold an
-// address may ask who does.
+// Who on a network answers for an address: ARP probes (RFC 5227) and neighbour solicitations as of duplicate
+// detection (RFC 4862), which change nobody's tables.
 #ifndef TANIST_AGENT_NEIGHBOUR_H
 #define TANIST_AGENT_NEIGHBOUR_H
 
-#include "agent/announce.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-struct neighbour;
+#define NEIGHBOUR_MAC_SIZE 6
+#define NEIGHBOUR_FRAME_MAX 128
 
-struct neighbour_claim {
-  int family; // AF_INET, AF_INET6
-  uint8_t address[16], mac[ANNOUNCE_MAC_SIZE];
-};
+// Asks three times, and waits timeout_ms in all. Writes the link-layer addresses that answered, each once and
+// none of this interface's own, at most `max`. Their number, or a negative errno: -ENODEV (no such
+// interface), -EMEDIUMTYPE (no Ethernet), -ENETDOWN, -EPERM without CAP_NET_RAW.
+int neighbour_ask(const char *interface, int family, const uint8_t *bytes, int timeout_ms,
+                  uint8_t answers[][NEIGHBOUR_MAC_SIZE], size_t max);
 
-// Another station's claim, called from the loop. Must not close it.
-typedef void neighbour_fn(void *arg, const struct neighbour_claim *);
-
-// `interface` is kept by reference. 0; -EPERM without CAP_NET_RAW; another negative errno.
-int neighbour_open(struct neighbour **, struct loop *, const char *interface, neighbour_fn *, void *arg);
-void neighbour_close(struct neighbour *); // NULL is allowed
-
-// Asks who holds an address; whoever does answers by a claim. What cannot be sent now is asked again later.
-void neighbour_probe(struct neighbour *, int family, const uint8_t *address);
-
-// Reads a frame from its Ethernet header on; false: it claims nothing.
-bool neighbour_parse(const uint8_t *frame, size_t size, struct neighbour_claim *);
+// The question as a frame; its size.
+size_t neighbour_question(uint8_t frame[NEIGHBOUR_FRAME_MAX], const uint8_t mac[NEIGHBOUR_MAC_SIZE],
+                          int family, const uint8_t *bytes);
+// Whether a frame that came is an answer for the address, and from whom.
+bool neighbour_answer(const uint8_t *frame, size_t size, int family, const uint8_t *bytes,
+                      uint8_t mac[NEIGHBOUR_MAC_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "common/base/clock.h"
@@ -154,6 +155,7 @@ static struct json *voter(const struct agent *a, unsigned i) {
     if (endpoint_path(runner_endpoint(a->runner), (uint8_t)i, k).present)
       json_add(paths, path(a, i, k));
   json_put(voter, "paths", paths);
+  json_put(voter, "clock", peer_clock_json(runner_peer_clock(a->runner, i)));
   return voter;
 }
 
@@ -242,6 +244,8 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->http_trouble);
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
+  char watchdog[512];
+  warn_if(list, watchdog_note(a->watchdog, watchdog, sizeof watchdog));
   if (fence_agent_trouble(a->fence_agent)[0] != 0)
     warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
          fence_agent_trouble(a->fence_agent));
@@ -268,7 +272,11 @@ static struct json *fence(const struct agent *a) {
   struct gaps gaps = {json_new_array(), json_new_array()};
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
+  json_put_text(fence, "watchdog", watchdog_class(a->watchdog));
+  if (a->watchdog != NULL) {
+    json_put_text(fence, "watchdog_identity", watchdog_identity(a->watchdog));
+    json_put_int(fence, "watchdog_timeout_s", watchdog_timeout_s(a->watchdog));
+  }
   if (fence_agent_there(a->fence_agent)) {
     const char *trouble = fence_agent_trouble(a->fence_agent);
     bool known = fence_agent_known(a->fence_agent);
@@ -282,11 +290,28 @@ static struct json *fence(const struct agent *a) {
   return fence;
 }
 
+/* Is it on time? */
+static struct json *process(const struct agent *a) {
+  struct json *process = json_new_object(), *notes = json_new_array();
+  json_put_bool(process, "realtime", a->realtime.scheduled);
+  json_put_bool(process, "memory_locked", a->realtime.locked);
+  json_put_uint(process, "stalls", stall_total(a->stall));
+  json_put_int(process, "longest_stall_ms", stall_longest_us(a->stall) / 1000);
+  if (!a->realtime.scheduled)
+    json_add_text(notes, a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    json_add_text(notes, a->realtime.why_not_locked);
+  json_put(process, "notes", notes);
+  return process;
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
+  json_put_int(status, "pid", getpid());
+  json_put_text(status, "configuration", a->file);
   json_put_text(status, "role", role_name(core->role));
   json_put_uint(status, "epoch", core->voter.ballot.epoch);
   json_put_uint(status, "reign", core->reign);
@@ -300,6 +325,7 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "virtual_ip", addresses(a));
   json_put(status, "clients", clients(a));
   json_put(status, "fence", fence(a));
+  json_put(status, "process", process(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));

@@ -10,6 +10,7 @@
 #include "common/base/endpoint.h"
 #include "common/base/loop.h"
 #include "common/base/net.h"
+#include "common/base/peer_clock.h"
 #include "common/base/reign.h"
 #include "common/core/core.h"
 
@@ -57,6 +58,7 @@ void runner_later(struct runner *, enum event_type);
 
 const struct core *runner_core(const struct runner *);
 const struct cluster_conf *runner_conf(const struct runner *);
+const struct peer_clock *runner_peer_clock(const struct runner *, unsigned voter);
 const struct endpoint *runner_endpoint(const struct runner *);
 int runner_disk_error(const struct runner *); // errno of the last PERSIST, 0 if it succeeded
 

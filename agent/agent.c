@@ -4,6 +4,7 @@
 #include "agent/web.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,17 @@ static void on_done(void *arg, uint32_t serial, struct position position) {
 
 static void on_cleared(void *arg) {
   agent_cleared(arg);
+}
+
+static void on_stalled(void *arg, int64_t us, const char *cause, const int64_t counts[STALL_COUNTS]) {
+  struct agent *a = arg;
+  struct json *event = note_new(a, "daemon", "stalled");
+  json_put_int(event, "stall_us", us);
+  json_put_text(event, "cause", cause[0] != 0 ? cause : NULL);
+  for (unsigned i = 0; i < STALL_COUNTS; i++)
+    json_put_int(event, stall_count_name(i), counts[i]);
+  note(a, event, LOG_WARNING, "the agent did not run for %" PRId64 " ms, longer than a beat: %s", us / 1000,
+       cause[0] != 0 ? cause : "nothing that the machine counts explains it");
 }
 
 // ---- going ----
@@ -411,6 +423,17 @@ static int open_loop(struct agent *a) {
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 
+static int open_stall(struct agent *a) {
+  struct stall_watch watch = {.arg = a, .stalled = on_stalled};
+  a->stall = stall_new(a->loop, a->conf.beat_ms, &watch);
+  realtime_enter(&a->realtime);
+  if (!a->realtime.scheduled)
+    log_notice("%s", a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    log_notice("%s", a->realtime.why_not_locked);
+  return a->stall == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : resume_open(a);
@@ -424,6 +447,7 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
   rc = rc != 0 ? rc : agent_open_device(a);
+  rc = rc != 0 ? rc : open_stall(a);
   return rc != 0 ? rc : web_open(a);
 }
 
@@ -431,6 +455,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
   fence_agent_close(a->fence_agent);
+  stall_free(a->stall);
   hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);

@@ -12,7 +12,9 @@
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/realtime.h"
 #include "agent/resume.h"
+#include "agent/stall.h"
 #include "agent/state_page.h"
 #include "agent/suspicion.h"
 #include "agent/vip.h"
@@ -45,6 +47,8 @@ struct agent {
   struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct fence_agent *fence_agent;
+  struct stall *stall;
+  struct realtime realtime;
   struct { // force-master --fence: the device is at it
     uint64_t connection;
     char reason[MARKS_REASON_MAX + 1];

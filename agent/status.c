@@ -284,6 +284,21 @@ static struct json *fence(const struct agent *a) {
   return fence;
 }
 
+/* Is it on time? */
+static struct json *process(const struct agent *a) {
+  struct json *process = json_new_object(), *notes = json_new_array();
+  json_put_bool(process, "realtime", a->realtime.scheduled);
+  json_put_bool(process, "memory_locked", a->realtime.locked);
+  json_put_uint(process, "stalls", stall_total(a->stall));
+  json_put_int(process, "longest_stall_ms", stall_longest_us(a->stall) / 1000);
+  if (!a->realtime.scheduled)
+    json_add_text(notes, a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    json_add_text(notes, a->realtime.why_not_locked);
+  json_put(process, "notes", notes);
+  return process;
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   struct json *status = json_new_object(), *voters = json_new_array();
@@ -304,6 +319,7 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "virtual_ip", addresses(a));
   json_put(status, "clients", clients(a));
   json_put(status, "fence", fence(a));
+  json_put(status, "process", process(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));

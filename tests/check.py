@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 
-STAGES = (["all"], ["pure"], ["unit"], ["scenario"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"], ["VARIANT=asan", "scenario"],
+STAGES = (["all"], ["pure"], ["unit"], ["scenario"], ["explore"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"],
+          ["VARIANT=asan", "scenario"],
           ["netns-short"])
 COUNTS = ((re.compile(r"^\[  PASSED  \] (\d+) test"), ("passed",)),
           (re.compile(r"^\[  FAILED  \] (\d+) test\(s\), listed below"), ("failed",)),

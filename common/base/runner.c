@@ -39,8 +39,18 @@ struct runner {
 
 // ---- the step ----
 
+/* We may have been away since the step was decided: nobody is to follow a master whose lease has ended meanwhile. A
+   beat that is not sent is one that was lost. */
+static bool outlived(const struct runner *r, const struct beat *beat) {
+  return beat->role == ROLE_MASTER && !core_leads(&r->core, clock_now());
+}
+
 static void send_beat(struct runner *r, const struct beat *beat) {
   struct beat sent = *beat;
+  if (outlived(r, beat)) {
+    runner_later(r, EVENT_TIMER);
+    return;
+  }
   char note[SEAL_NOTE_MAX];
   size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, beat->to, note, sizeof note) : 0;
   sent.wall_ms = clock_wall_ms();

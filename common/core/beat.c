@@ -21,6 +21,7 @@ static void new_session(struct core *core, unsigned from, uint64_t session) {
 
 static void note_beat(struct step *s, struct peer *peer, const struct beat *beat) {
   peer->echo = beat->seq;
+  peer->anew = false;
   peer->heard = s->now;
   peer->beat = *beat;
   bool foretold = beat->free_ms != 0 && beat->free_ms != FREE_NEVER;

@@ -130,36 +130,6 @@ static void on_stepped(void *arg) {
 }
 
 /* Behind the words for people, and a 0, what the two nodes tell each other of clients. */
-static size_t on_note(void *arg, uint8_t to, char *buf, size_t size) {
-  const struct agent *a = arg;
-  const struct core *core = runner_core(a->runner);
-  size_t used =
-      marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
-  if (a->clients == NULL || to == VOTER_W || used + 1 >= size)
-    return used;
-  size_t more = clients_write(a->clients, (uint8_t *)buf + used + 1, size - used - 1);
-  buf[used] = 0;
-  return more == 0 ? used : used + 1 + more;
-}
-
-static size_t take_clients(struct agent *a, const char *note, size_t size) {
-  const char *end = memchr(note, 0, size);
-  if (end == NULL)
-    return size;
-  if (a->clients != NULL)
-    clients_read(a->clients, (const uint8_t *)end + 1, (size_t)(note + size - end - 1));
-  return (size_t)(end - note);
-}
-
-static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
-  struct agent *a = arg;
-  if (beat->from < NODES)
-    size = take_clients(a, note, size);
-  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
-  if (beat->from < NODES)
-    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
-}
-
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
   note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,
@@ -346,19 +316,6 @@ static int open_marks(struct agent *a) {
   return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
 }
 
-static int open_events(struct agent *a) {
-  char trouble[ERROR_SIZE];
-  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
-  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
-  if (a->events == NULL || a->history == NULL)
-    return fail("start", NULL, -ENOMEM);
-  if (events_damaged(a->events) != 0)
-    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
-  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
-    log_warning("%s", trouble);
-  return 0;
-}
-
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -372,7 +329,7 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .trace = options->trace,
                                  .reign = a->reign};
   struct runner_hands hands = {
-      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = note_for_others, .noted = note_of_others};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }
@@ -437,7 +394,7 @@ static int open_stall(struct agent *a) {
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : resume_open(a);
-  rc = rc != 0 ? rc : open_events(a);
+  rc = rc != 0 ? rc : note_open(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);

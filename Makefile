@@ -101,6 +101,9 @@ $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
 $(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+# A recording stand-in for the file with the system calls.
+$(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg,--libs,cmocka)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)

@@ -391,6 +391,16 @@ static int open_stall(struct agent *a) {
   return a->stall == NULL ? fail("start", NULL, -ENOMEM) : 0;
 }
 
+/* Last of all: once it is open, the machine is reset unless we come to kick it. */
+static int open_watchdog(struct agent *a) {
+  char error[ERROR_SIZE] = "";
+  int rc = watchdog_open(&a->watchdog, a->conf.fence.watchdog, a->conf.lease_ms, a->conf.beat_ms, error, sizeof error);
+  if (rc == 0 && a->watchdog != NULL)
+    log_notice("watchdog %s (%s), %s, resets the machine after %d s", a->conf.fence.watchdog,
+               watchdog_identity(a->watchdog), watchdog_class(a->watchdog), watchdog_timeout_s(a->watchdog));
+  return rc != 0 ? fail("watchdog", error, rc) : 0;
+}
+
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : resume_open(a);
@@ -405,12 +415,14 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_control(a);
   rc = rc != 0 ? rc : agent_open_device(a);
   rc = rc != 0 ? rc : open_stall(a);
-  return rc != 0 ? rc : web_open(a);
+  rc = rc != 0 ? rc : web_open(a);
+  return rc != 0 ? rc : open_watchdog(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  watchdog_close(a->watchdog, !a->leaving);
   fence_agent_close(a->fence_agent);
   stall_free(a->stall);
   hooks_close(a->hooks);

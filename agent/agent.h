@@ -18,6 +18,7 @@
 #include "agent/state_page.h"
 #include "agent/suspicion.h"
 #include "agent/vip.h"
+#include "agent/watchdog.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
 #include "common/base/runner.h"
@@ -48,6 +49,8 @@ struct agent {
   struct fence *fence;
   struct fence_agent *fence_agent;
   struct stall *stall;
+  struct watchdog *watchdog; // NULL: none
+  bool watchdog_failed;
   struct realtime realtime;
   struct { // force-master --fence: the device is at it
     uint64_t connection;

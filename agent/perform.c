@@ -86,12 +86,22 @@ static void hold_clients(struct agent *a) {
   note(a, event, LOG_INFO, "%zu clients that the other node had were woken", clients_woken(a->clients));
 }
 
+static void kick_watchdog(struct agent *a) {
+  const struct core *core = runner_core(a->runner);
+  int rc = watchdog_look(a->watchdog, core->role != ROLE_MASTER || core_leads(core, clock_now()));
+  if (rc != 0 && !a->watchdog_failed)
+    note(a, note_new(a, "watchdog", "failed"), LOG_ERROR, "the watchdog cannot be kicked (%s): the machine is about "
+         "to be reset", strerror(-rc));
+  a->watchdog_failed = rc != 0;
+}
+
 /* Each beat, whether a lease is renewed or sole ownership needs none: what another program took away is put
  * back. */
 void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
+  kick_watchdog(a);
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
   note_paths(a);
   if (runner_core(a->runner)->shown.address)

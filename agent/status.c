@@ -244,6 +244,8 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->http_trouble);
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
+  char watchdog[512];
+  warn_if(list, watchdog_note(a->watchdog, watchdog, sizeof watchdog));
   if (fence_agent_trouble(a->fence_agent)[0] != 0)
     warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
          fence_agent_trouble(a->fence_agent));
@@ -270,7 +272,11 @@ static struct json *fence(const struct agent *a) {
   struct gaps gaps = {json_new_array(), json_new_array()};
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
+  json_put_text(fence, "watchdog", watchdog_class(a->watchdog));
+  if (a->watchdog != NULL) {
+    json_put_text(fence, "watchdog_identity", watchdog_identity(a->watchdog));
+    json_put_int(fence, "watchdog_timeout_s", watchdog_timeout_s(a->watchdog));
+  }
   if (fence_agent_there(a->fence_agent)) {
     const char *trouble = fence_agent_trouble(a->fence_agent);
     bool known = fence_agent_known(a->fence_agent);

@@ -235,9 +235,10 @@ static const struct conf_key keys[] = {
     {.path = "fence.ports", .type = CONF_NUMBERS, .min = 1, .max = 65535, .fallback = "",
      .otherwise = "the port of broker.address", .example = "[ 6379 ]", AT(fence.ports),
      .help = "TCP ports fenced on every address of the node, except from itself and from the other node."},
-    {.path = "fence.watchdog", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "", .later = "*",
+    {.path = "fence.watchdog", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(fence.watchdog),
-     .help = "The watchdog device, as in \"/dev/watchdog\"."},
+     .help = "The watchdog device, as in \"/dev/watchdog\": it resets a machine whose agent hangs. Kicked only "
+             "while the node is not master, or master with a valid lease."},
     {.path = "fence.agent", .type = CONF_GROUP, .fallback = "",
      .help = "A device that turns the other node off."},
     {.path = "fence.agent.command", COMMAND, AT(fence.agent_command),

@@ -390,7 +390,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { watchdog = \"/dev/watchdog\"; };",
       "fence = { agent = { required = true; }; };",
       "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
       "policy = { hold_down_ms = 1; };",

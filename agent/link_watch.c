@@ -18,15 +18,30 @@ struct link_watch {
   void *arg;
 };
 
-// What the news are is looked at anew anyway, so that an overrun (ENOBUFS) does no harm.
+// An address that comes is none: our own renewals are told, too.
+static bool matters(const void *news, size_t size) {
+  int left = (int)size;
+  for (const struct nlmsghdr *m = news; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
+    if (m->nlmsg_type != RTM_NEWADDR)
+      return true;
+  return false;
+}
+
+// What has become of it is looked at anew, so that an overrun (ENOBUFS) does no harm.
 static void on_news(void *arg, bool readable, bool writable) {
   struct link_watch *w = arg;
-  char news[8192];
+  _Alignas(struct nlmsghdr) char news[8192];
+  bool some = false;
   (void)readable;
   (void)writable;
-  while (recv(mnl_socket_get_fd(w->socket), news, sizeof news, MSG_DONTWAIT) > 0 || errno == ENOBUFS)
-    ;
-  w->changed(w->arg);
+  for (;;) {
+    ssize_t size = recv(mnl_socket_get_fd(w->socket), news, sizeof news, MSG_DONTWAIT);
+    if (size < 0 && errno != ENOBUFS)
+      break;
+    some = some || size < 0 || matters(news, (size_t)size);
+  }
+  if (some)
+    w->changed(w->arg);
 }
 
 int link_watch_open(struct link_watch **out, struct loop *loop, link_watch_fn *changed, void *arg) {

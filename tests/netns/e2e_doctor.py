@@ -126,6 +126,20 @@ def test_virtual_ip_of_a_stranger(directory):
             expect(f"which: {found}", f"02:00:00:00:00:{STRANGER:02x}" in found["text"] and found["mend"])
 
 
+def test_virtual_ip_of_a_stranger_ipv6(directory):
+    more = 'virtual_ip = ( { address = "fd00:7::100/64"; interface = "eth0"; } );'
+    with Cluster(directory) as cluster:
+        node = cluster.a
+        text = cluster.configuration(node)
+        begin = text.index("virtual_ip = ")
+        node.config.write_text(text[:begin] + more + text[text.index("\n", begin):], encoding="utf-8")
+        expect("no stranger yet", not findings(node, "virtual_ip"))
+        stranger = cluster.client("s", STRANGER)
+        stranger.ip("address", "add", "fd00:7::100/64", "dev", "eth0", "nodad")
+        found = until("it is found", lambda: finding(node, "virtual_ip", "fd00:7::100/64", "stranger"), 30)
+        expect(f"which: {found}", f"02:00:00:00:00:{STRANGER:02x}" in found["text"])
+
+
 def test_time_budget(directory):
     with Cluster(directory, lease_ms=110, beat_ms=30) as cluster:
         node = cluster.a

@@ -35,6 +35,8 @@ static int check_head(const struct page_head *head, uint64_t magic) {
     return -EPROTO;
   if (head->layout != PAGE_LAYOUT)
     return -EPROTONOSUPPORT;
+  if (head->self > 1) /* there are two nodes */
+    return -EPROTO;
   return memcmp(head->boot_id, boot_id, sizeof boot_id) == 0 ? 0 : -ESTALE;
 }
 

@@ -34,6 +34,7 @@ void agent_report(struct agent *a) {
                                         .link = view->link,
                                         .position = view->position,
                                         .peer = view->peer};
+  take_over_judge(a->take_over, &event.broker);
   if (!resume_report(a, &event.broker))
     return;
   runner_event(a->runner, event);
@@ -125,6 +126,7 @@ static void on_stepped(void *arg) {
   marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
   a->order.who[0] = 0;
   note_look(a);
+  take_over_stepped(a->take_over);
   hooks_stepped(a->hooks);
   stop_if_released(a);
 }
@@ -227,6 +229,8 @@ static int open_kernel(struct agent *a) {
     vip_until(a->vip, fence.until);
   else if (rc == 0)
     rc = vip_drop(a->vip);
+  if (rc == 0)
+    a->take_over = take_over_open(a);
   return rc != 0 ? fail("virtual IP", error, rc) : 0;
 }
 
@@ -440,6 +444,7 @@ static void close_all(struct agent *a) {
   marks_close(a->marks);
   events_close(a->events);
   history_close(a->history);
+  take_over_close(a->take_over);
   clients_close(a->clients);
   vip_free(a->vip);
   fence_free(a->fence, quiet);

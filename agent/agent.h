@@ -7,6 +7,7 @@
 
 #include "agent/broker.h"
 #include "agent/clients.h"
+#include "agent/take_over.h"
 #include "agent/fence.h"
 #include "agent/fence_agent.h"
 #include "agent/health.h"
@@ -61,6 +62,7 @@ struct agent {
   struct health *health;
   struct control *control;
   struct http *http; // NULL: nothing is told over HTTP
+  struct take_over *take_over; // NULL: no virtual IP, or this kernel does not let us
   struct clients *clients; // NULL: this kernel does not tell of them, or there is no virtual IP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
@@ -106,6 +108,7 @@ void agent_perform(void *agent, const struct action *);
 // The own broker is to do this now.
 void agent_apply(struct agent *, const struct broker_duty *);
 // A timer's, each beat: what is in force is still there.
+void agent_address_changed(struct agent *); // the kernel told of some change: put back what is missing
 void agent_watch(void *agent);
 // failback.c: the same timer's. The preferred node gets the lead back, where policy.failback says so.
 void agent_failback_look(struct agent *);

@@ -110,7 +110,7 @@ size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE
 
 // ---- sending ----
 
-static bool find_link(int fd, const char *interface, int *index, uint8_t mac[ANNOUNCE_MAC_SIZE]) {
+bool announce_link(int fd, const char *interface, int *index, uint8_t mac[ANNOUNCE_MAC_SIZE]) {
   struct ifreq request = {0};
   memcpy(request.ifr_name, interface, strnlen(interface, sizeof(request.ifr_name) - 1));
   if (ioctl(fd, SIOCGIFINDEX, &request) < 0)
@@ -134,7 +134,7 @@ static void send_frame(struct announce *a, int index, const uint8_t *frame, size
 static void announce_one(struct announce *a, const struct announce_target *target) {
   uint8_t mac[ANNOUNCE_MAC_SIZE], frame[ANNOUNCE_FRAME_MAX];
   int index;
-  if (!find_link(a->fd, target->interface, &index, mac))
+  if (!announce_link(a->fd, target->interface, &index, mac))
     return;
   if (target->family == AF_INET6) {
     send_frame(a, index, frame, announce_na(frame, mac, target->bytes));

@@ -51,6 +51,9 @@ size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE
 // Of an ICMPv6 message of an even size, its checksum being 0, between two addresses (from, to).
 uint16_t announce_icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size);
 
+// The interface's index and MAC, by any socket; false: it is gone, or no Ethernet.
+bool announce_link(int fd, const char *interface, int *index, uint8_t mac[ANNOUNCE_MAC_SIZE]);
+
 // When number `round` (from 0) is due, in µs after announce_start.
 int64_t announce_due_us(uint64_t round);
 

@@ -62,6 +62,11 @@ static void renew_address(struct agent *a) {
   address_trouble(a, "renewed", rc);
 }
 
+void agent_address_changed(struct agent *a) {
+  a->renew_at = INSTANT_PAST;
+  renew_address(a);
+}
+
 static void arm(struct agent *a, struct instant until) {
   int rc = fence_arm(a->fence, until);
   vip_until(a->vip, until);
@@ -107,6 +112,7 @@ void agent_watch(void *arg) {
   if (runner_core(a->runner)->shown.address)
     hold_clients(a); /* held since before this agent started (L10) */
   agent_failback_look(a);
+  take_over_watch(a->take_over);
   int rc = fence_check(a->fence);
   if (rc == 0) {
     if (a->fence_trouble[0] != 0)

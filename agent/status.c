@@ -115,6 +115,7 @@ static struct json *addresses(const struct agent *a) {
     struct json *address = json_new_object();
     json_put_text(address, "address", a->conf.vip[i].text);
     json_put_bool(address, "held", vip_held(a->vip, i));
+    take_over_put(a->take_over, i, address);
     json_add(list, address);
   }
   return list;
@@ -222,6 +223,10 @@ static void warn_of_broker(const struct agent *a, struct json *warnings) {
          a->conf.voter[1 - a->self].name);
 }
 
+static void warn_of_take_over(void *arg, const char *text) {
+  warn(arg, "%s", text);
+}
+
 static struct json *warnings(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   struct json *list = json_new_array();
@@ -251,6 +256,7 @@ static struct json *warnings(const struct agent *a) {
          fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
+  take_over_warn(a->take_over, warn_of_take_over, list);
   warn_of_broker(a, list);
   warn_of_voters(a, list);
   return list;

@@ -153,7 +153,7 @@ static const struct conf_key keys[] = {
     {.path = "virtual_ip[].interface", .type = CONF_TEXT, .min = 1, .max = 15, .fits = is_interface,
      .allowed = "the name of a network interface, up to 15 characters", IN(cluster_vip, interface),
      .help = "The network interface that carries it on both nodes."},
-    {.path = "virtual_ip[].conflict", .reload = true, .type = CONF_WORD, .words = "warn|refuse", .later = "refuse",
+    {.path = "virtual_ip[].conflict", .reload = true, .type = CONF_WORD, .words = "warn|refuse",
      .fallback = "warn", IN(cluster_vip, conflict),
      .help = "What to do when a stranger answers on the address: take it and warn, or refuse to lead."},
     {.path = "broker", .type = CONF_GROUP, .fallback = "",

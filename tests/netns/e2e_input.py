@@ -28,7 +28,7 @@ MISTAKES = (
     ('cluster = "orders";', 'cluster = "../orders";', "cluster"),
     ("timing = {", "timing = [", "syntax"),
     ("public_key = \"", "public_key = \"!", "public_key"),
-    ("timing = {", "fence = { watchdog = \"/dev/watchdog\"; };\ntiming = {", "watchdog"),
+    ("timing = {", "fence = { agent = { required = true; }; };\ntiming = {", "required"),
 )
 
 

@@ -70,7 +70,7 @@ def test_altered_traces_are_caught(directory):
     copies = Copies(directory, traces)
     master, other, witness = (copies.lines[name] for name in (old, new, "w"))
     expect("the second run follows a line that was cut", master[starts(master)[1] - 1].endswith("sess (cut)"))
-    copies.check("nothing altered", 0, r"4 runs, .*, 2 spans of a lead; 0 findings")
+    copies.check("nothing altered", 0, r"4 runs, .*, [0-9]+ spans of a lead; 0 findings")
 
     win = first(master, "  tell role candidate>master")
     copies.check("two actions swapped", 1, rf"/{old}:{win}: the core does otherwise", **{old: swapped(master, win - 1)})

@@ -253,10 +253,10 @@ class Cluster:
     newest = None  # for the logs of a test that failed
 
     def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more="",
-                 broker="", max_lag=0):
+                 broker="", max_lag=0, vip="", interface="eth0"):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
         self.lease_ms, self.beat_ms, self.more, self.broker = lease_ms, beat_ms, more, broker
-        self.max_lag = max_lag
+        self.max_lag, self.vip, self.interface = max_lag, vip, interface
         if FENCE and "fence" not in more:
             self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()
@@ -309,7 +309,7 @@ nodes = (
 );
 witness ={voters[2].replace("  ", " ", 1)};
 timing = {{ lease_ms = {self.lease_ms}; beat_ms = {self.beat_ms}; }};
-virtual_ip = ( {{ address = "{VIRTUAL_IP}/24"; interface = "eth0"; }} );
+virtual_ip = ( {{ address = "{VIRTUAL_IP}/24"; interface = "{self.interface}"; {self.vip}}} );
 {broker}
 keys_directory = "{member.home}/keys";
 state_directory = "{member.state_directory}";

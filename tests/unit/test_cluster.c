@@ -395,7 +395,6 @@ static void refuses_what_is_not_built(void **state) {
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "virtual_ip = ( { address = \"10.0.0.3/24\"; interface = \"e\"; conflict = \"refuse\"; } );",
       "broker = { driver = \"postgresql\"; };",
       "broker = { driver = \"exec\"; };",
       "broker = { driver = \"coprocess\"; };",

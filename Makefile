@@ -50,6 +50,8 @@ WITNESS := $(filter-out $(B)/witness/main.o,$(call objects,$(wildcard witness/*.
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(B)/tests/sim/sim
 SCENARIO := $(call objects,$(wildcard tests/scenario/*.c))
+EXPLORE := $(B)/tests/explore/explore
+WORLD := $(filter-out %/runner.o %/table.o %/failures.o,$(SCENARIO))
 # The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
 PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
@@ -73,7 +75,7 @@ JOBS ?= $(shell nproc)
 ETC := $(DESTDIR)/etc/tanist
 LIB := $(DESTDIR)$(PREFIX)/lib
 
-.PHONY: all analyze bench-broker bench-client bench-failover bench-fence check clean demo format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -95,8 +97,13 @@ $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(B)/tanist: $(CTL) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+# What the doctor tries out: the fence, and who answers for an address.
+DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
+$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+# A recording stand-in for the file with the system calls.
+$(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg,--libs,cmocka)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
@@ -107,6 +114,8 @@ SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durabl
 $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
+$(EXPLORE): $(call objects,$(wildcard tests/explore/*.c)) $(WORLD) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
@@ -143,10 +152,14 @@ mutate: ## break the protocol in one place at a time and see that a test notices
 	@python3 -B tests/mutate/mutate.py $(if $(REWRITE),--rewrite) $(NAMES)
 mutate-short: # that every mutation still applies and compiles
 	@python3 -B tests/mutate/mutate.py --short
+explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEPTH= the cost of a history at most)
+	@$(EXPLORE) --history $(B)/tests/explore/history.txt $(if $(STATES),--states $(STATES)) $(if $(DEPTH),--depth $(DEPTH))
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
+bench-clients: all tools ## measure how soon clients that only listen are back after a take-over
+	@python3 -B tests/netns/bench_clients.py
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
 bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)

@@ -4,6 +4,7 @@
 #include "agent/web.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/seal.h"
 
+#define CLIENTS_EVERY_MS 200 // how often the master looks for them
 #define RETIRE_MS 10000 // what a clean stop gives a hand-over
 #define STOP_MS 12000   // and all of itself
 #define ERROR_SIZE 512
@@ -98,11 +100,22 @@ static void on_cleared(void *arg) {
   agent_cleared(arg);
 }
 
+static void on_stalled(void *arg, int64_t us, const char *cause, const int64_t counts[STALL_COUNTS]) {
+  struct agent *a = arg;
+  struct json *event = note_new(a, "daemon", "stalled");
+  json_put_int(event, "stall_us", us);
+  json_put_text(event, "cause", cause[0] != 0 ? cause : NULL);
+  for (unsigned i = 0; i < STALL_COUNTS; i++)
+    json_put_int(event, stall_count_name(i), counts[i]);
+  note(a, event, LOG_WARNING, "the agent did not run for %" PRId64 " ms, longer than a beat: %s", us / 1000,
+       cause[0] != 0 ? cause : "nothing that the machine counts explains it");
+}
+
 // ---- going ----
 
 static void stop_if_released(struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  if (a->stopping && core->role != ROLE_MASTER && core->quiet)
+  if (a->stopping && core->role != ROLE_MASTER && core->quiet && !hooks_busy(a->hooks))
     loop_stop(a->loop);
 }
 
@@ -116,19 +129,7 @@ static void on_stepped(void *arg) {
   stop_if_released(a);
 }
 
-static size_t on_note(void *arg, char *buf, size_t size) {
-  const struct agent *a = arg;
-  const struct core *core = runner_core(a->runner);
-  return marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
-}
-
-static void on_noted(void *arg, const struct beat *beat, const char *note, size_t size) {
-  struct agent *a = arg;
-  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
-  if (beat->from < NODES)
-    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
-}
-
+/* Behind the words for people, and a 0, what the two nodes tell each other of clients. */
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
   note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,
@@ -193,6 +194,20 @@ static struct fence_settings fence_settings(const struct agent *a) {
   return s;
 }
 
+/* Without it the pair works, but whoever only listens does not hear of a take-over. */
+static void open_clients(struct agent *a) {
+  const char *error = NULL;
+  struct clients_settings s = {.count = a->conf.vip_count,
+                               .every_ms = a->conf.beat_ms > CLIENTS_EVERY_MS ? a->conf.beat_ms : CLIENTS_EVERY_MS};
+  for (size_t i = 0; i < s.count; i++) {
+    s.at[i].family = a->conf.vip[i].family;
+    s.at[i].bytes = a->conf.vip[i].bytes;
+  }
+  int rc = clients_open(&a->clients, a->loop, &s, &error);
+  if (rc != 0)
+    log_warning("%s (%s)", error, strerror(-rc));
+}
+
 /* The fence closed, and a virtual IP that a former agent left removed; but for a reign that goes on (L10). */
 static int open_kernel(struct agent *a) {
   const char *error = NULL;
@@ -206,6 +221,8 @@ static int open_kernel(struct agent *a) {
     vip.at[i].interface = a->conf.vip[i].interface;
   }
   rc = vip_open(&a->vip, a->loop, &vip, &error);
+  if (rc == 0 && a->conf.vip_count > 0)
+    open_clients(a);
   if (rc == 0 && resume_wanted(a))
     vip_until(a->vip, fence.until);
   else if (rc == 0)
@@ -299,19 +316,6 @@ static int open_marks(struct agent *a) {
   return a->marks == NULL ? fail("start", NULL, -ENOMEM) : 0;
 }
 
-static int open_events(struct agent *a) {
-  char trouble[ERROR_SIZE];
-  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
-  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
-  if (a->events == NULL || a->history == NULL)
-    return fail("start", NULL, -ENOMEM);
-  if (events_damaged(a->events) != 0)
-    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
-  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
-    log_warning("%s", trouble);
-  return 0;
-}
-
 static int open_runner(struct agent *a, const struct agent_options *options) {
   char error[ERROR_SIZE] = "";
   a->net = net_new(a->loop);
@@ -325,7 +329,7 @@ static int open_runner(struct agent *a, const struct agent_options *options) {
                                  .trace = options->trace,
                                  .reign = a->reign};
   struct runner_hands hands = {
-      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = on_note, .noted = on_noted};
+      .arg = a, .perform = agent_perform, .stepped = on_stepped, .note = note_for_others, .noted = note_of_others};
   int rc = runner_open(&a->runner, &shared, &a->conf, a->self, &hands, error, sizeof error);
   return rc != 0 ? fail("start", error, rc) : 0;
 }
@@ -376,10 +380,31 @@ static int open_loop(struct agent *a) {
   return whole ? 0 : fail("start", "no timers", -ENOMEM);
 }
 
+static int open_stall(struct agent *a) {
+  struct stall_watch watch = {.arg = a, .stalled = on_stalled};
+  a->stall = stall_new(a->loop, a->conf.beat_ms, &watch);
+  realtime_enter(&a->realtime);
+  if (!a->realtime.scheduled)
+    log_notice("%s", a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    log_notice("%s", a->realtime.why_not_locked);
+  return a->stall == NULL ? fail("start", NULL, -ENOMEM) : 0;
+}
+
+/* Last of all: once it is open, the machine is reset unless we come to kick it. */
+static int open_watchdog(struct agent *a) {
+  char error[ERROR_SIZE] = "";
+  int rc = watchdog_open(&a->watchdog, a->conf.fence.watchdog, a->conf.lease_ms, a->conf.beat_ms, error, sizeof error);
+  if (rc == 0 && a->watchdog != NULL)
+    log_notice("watchdog %s (%s), %s, resets the machine after %d s", a->conf.fence.watchdog,
+               watchdog_identity(a->watchdog), watchdog_class(a->watchdog), watchdog_timeout_s(a->watchdog));
+  return rc != 0 ? fail("watchdog", error, rc) : 0;
+}
+
 static int open_all(struct agent *a, const struct agent_options *options) {
   int rc = open_loop(a);
   rc = rc != 0 ? rc : resume_open(a);
-  rc = rc != 0 ? rc : open_events(a);
+  rc = rc != 0 ? rc : note_open(a);
   rc = rc != 0 ? rc : open_runner(a, options);
   rc = rc != 0 ? rc : open_kernel(a);
   rc = rc != 0 ? rc : open_state_page(a);
@@ -388,12 +413,18 @@ static int open_all(struct agent *a, const struct agent_options *options) {
   rc = rc != 0 ? rc : open_health(a);
   rc = rc != 0 ? rc : open_broker(a);
   rc = rc != 0 ? rc : open_control(a);
-  return rc != 0 ? rc : web_open(a);
+  rc = rc != 0 ? rc : agent_open_device(a);
+  rc = rc != 0 ? rc : open_stall(a);
+  rc = rc != 0 ? rc : web_open(a);
+  return rc != 0 ? rc : open_watchdog(a);
 }
 
 static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
+  watchdog_close(a->watchdog, !a->leaving);
+  fence_agent_close(a->fence_agent);
+  stall_free(a->stall);
   hooks_close(a->hooks);
   http_close(a->http);
   control_close(a->control);
@@ -409,6 +440,7 @@ static void close_all(struct agent *a) {
   marks_close(a->marks);
   events_close(a->events);
   history_close(a->history);
+  clients_close(a->clients);
   vip_free(a->vip);
   fence_free(a->fence, quiet);
   crypto_free(a->crypto);

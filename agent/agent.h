@@ -6,14 +6,19 @@
 #include <limits.h>
 
 #include "agent/broker.h"
+#include "agent/clients.h"
 #include "agent/fence.h"
+#include "agent/fence_agent.h"
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/realtime.h"
 #include "agent/resume.h"
+#include "agent/stall.h"
 #include "agent/state_page.h"
 #include "agent/suspicion.h"
 #include "agent/vip.h"
+#include "agent/watchdog.h"
 #include "common/base/control.h"
 #include "common/base/marks.h"
 #include "common/base/runner.h"
@@ -42,11 +47,21 @@ struct agent {
   struct runner *runner;
   struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
+  struct fence_agent *fence_agent;
+  struct stall *stall;
+  struct watchdog *watchdog; // NULL: none
+  bool watchdog_failed;
+  struct realtime realtime;
+  struct { // force-master --fence: the device is at it
+    uint64_t connection;
+    char reason[MARKS_REASON_MAX + 1];
+  } fencing;
   struct vip *vip;
   struct broker *broker;
   struct health *health;
   struct control *control;
   struct http *http; // NULL: nothing is told over HTTP
+  struct clients *clients; // NULL: this kernel does not tell of them, or there is no virtual IP
   struct state_page *state_page;
   char orphans[PATH_MAX]; // where orphan files are
   struct marks *marks;    // what people are told of orders
@@ -106,6 +121,7 @@ void agent_answer(struct agent *, uint64_t connection, const char *text); // {"o
 
 // force.c: force-master (F1)
 void agent_force(struct agent *, uint64_t connection, const struct json *request);
+int agent_open_device(struct agent *); // fence.agent
 
 // status.c: the object that `tanist --json status` prints; the caller's to free.
 struct json *agent_status(const struct agent *);

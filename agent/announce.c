@@ -70,7 +70,7 @@ static uint32_t sum_words(uint32_t sum, const uint8_t *bytes, size_t size) {
   return sum;
 }
 
-static uint16_t icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size) {
+uint16_t announce_icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size) {
   uint32_t sum = (uint32_t)size + IPPROTO_ICMPV6;
   sum = sum_words(sum, addresses, 32);
   sum = sum_words(sum, message, size);
@@ -104,7 +104,7 @@ size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE
   bytes_put_u8(&at, 1); // in units of 8 bytes
   put(&at, mac, ANNOUNCE_MAC_SIZE);
   assert(at - message == MESSAGE);
-  bytes_put(&checksum, icmp6_checksum(addresses, message, MESSAGE), 2);
+  bytes_put(&checksum, announce_icmp6_checksum(addresses, message, MESSAGE), 2);
   return (size_t)(at - frame);
 }
 

@@ -48,6 +48,9 @@ size_t announce_arp(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNC
 size_t announce_na(uint8_t frame[ANNOUNCE_FRAME_MAX], const uint8_t mac[ANNOUNCE_MAC_SIZE],
                    const uint8_t ip[16]);
 
+// Of an ICMPv6 message of an even size, its checksum being 0, between two addresses (from, to).
+uint16_t announce_icmp6_checksum(const uint8_t addresses[32], const uint8_t *message, size_t size);
+
 // When number `round` (from 0) is due, in µs after announce_start.
 int64_t announce_due_us(uint64_t round);
 

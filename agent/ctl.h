@@ -42,7 +42,7 @@ struct ctl_command {
 
 ctl_fn ctl_status, ctl_switchover, ctl_form, ctl_check, ctl_keygen, ctl_pubkey, ctl_reset_voter, ctl_explain,
     ctl_force_master, ctl_freeze, ctl_thaw, ctl_events, ctl_history, ctl_orphans, ctl_watch, ctl_init,
-    ctl_report;
+    ctl_report, ctl_doctor;
 
 // The whole program but for exit().
 int ctl_main(struct ctl *, int argc, char **argv);

@@ -7,7 +7,8 @@
 #include "common/base/json.h"
 #include "common/base/text.h"
 
-#define ORDER_TIMEOUT_MS 10000 // it takes a sync of a disk, and waits for nobody
+#define ORDER_TIMEOUT_MS 10000  // it takes a sync of a disk, and waits for nobody
+#define FENCE_TIMEOUT_MS 130000 // a look at the device that is under way, `off`, `status`
 
 struct force {
   const char *reason, *down, *understood;
@@ -53,7 +54,7 @@ static int force_master(const struct ctl *ctl, const struct force *force) {
   if (!confirm(ctl, force, node, text))
     return ctl_fail(ctl, CTL_FAILED,
                     "nothing done: \"%s\" was not typed, or not given with --yes-i-understand", node);
-  return ctl_order(ctl, force_request(force, false), ORDER_TIMEOUT_MS);
+  return ctl_order(ctl, force_request(force, false), force->fence ? FENCE_TIMEOUT_MS : ORDER_TIMEOUT_MS);
 }
 
 int ctl_force_master(struct ctl *ctl, int argc, char **argv) {

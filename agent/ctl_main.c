@@ -28,6 +28,8 @@ static const struct ctl_command commands[] = {
     {"report", ctl_report, "--suspect NODE --reason TEXT", "say that a master does not serve you"},
     {"check", ctl_check, "FILE [--round-trip MS] [--disk-sync MS]",
      "check a configuration and print its timing budget"},
+    {"doctor", ctl_doctor, "[--name VOTER] [--only EXAMINATION]",
+     "examine this machine for the cluster; each finding with what mends it"},
     {"keygen", ctl_keygen, "[--cluster C] [--name N] [--directory D]",
      "make a key pair, print the public key"},
     {"pubkey", ctl_pubkey, "[--cluster C] [--name N] [--directory D]", "print the public key again"},

@@ -159,12 +159,26 @@ static void print_addresses(FILE *f, const struct json *list) {
   }
 }
 
+static void print_process(FILE *f, const struct json *process) {
+  int64_t stalls = json_get_int(process, "stalls", 0);
+  bool late = process != NULL && (!json_get_bool(process, "realtime", true) || stalls > 0);
+  if (!late && json_count(json_get(process, "notes")) == 0)
+    return;
+  line(f, "agent", "real-time %s, memory locked %s, %" PRId64 " stall%s, the longest %" PRId64 " ms",
+       json_get_bool(process, "realtime", false) ? "yes" : "no",
+       json_get_bool(process, "memory_locked", false) ? "yes" : "no", stalls, stalls == 1 ? "" : "s",
+       json_get_int(process, "longest_stall_ms", 0));
+  print_notes(f, process);
+}
+
 static void print_fence(FILE *f, const struct json *fence) {
   if (!fence)
     return;
   const char *by = json_get_text(fence, "mechanism", "");
-  line(f, "fence", "kernel %s%s%s, watchdog %s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
-       json_get_text(fence, "watchdog", "?"));
+  const char *device = json_get_text(fence, "device", "none");
+  bool there = strcmp(device, "none") != 0;
+  line(f, "fence", "kernel %s%s%s, watchdog %s%s%s", json_get_text(fence, "kernel", "?"), *by ? " by " : "", by,
+       json_get_text(fence, "watchdog", "?"), there ? ", device " : "", there ? device : "");
   print_notes(f, fence);
 }
 
@@ -225,6 +239,7 @@ static void print_node(FILE *f, const struct json *s) {
   print_broker(f, json_get(s, "broker"));
   print_addresses(f, json_get(s, "virtual_ip"));
   print_fence(f, json_get(s, "fence"));
+  print_process(f, json_get(s, "process"));
   print_voters(f, json_get(s, "voters"));
   print_warnings(f, json_get(s, "warnings"));
   print_notes(f, s);

@@ -27,6 +27,12 @@
 #define NAME_BEGIN "tanist:"
 #define OPEN UINT64_MAX
 
+struct links {
+  struct tc_link at[LINKS_MAX];
+  size_t count;
+  bool more;
+};
+
 struct bpf_fence {
   struct bpf_word deadline;
   int program[FENCE_BPF_PLACES]; // -1: none needed
@@ -34,6 +40,7 @@ struct bpf_fence {
   struct tc *tc;
   char name[TC_NAME_MAX]; // of the filters
   uint32_t handle;
+  struct links links;     // room for what is asked anew each time
   int guarded[LINKS_MAX]; // indexes of interfaces that had all filters when last looked at
   size_t guarded_count;
   struct instant looked; // 0: look again
@@ -145,18 +152,18 @@ static void unguard(struct bpf_fence *f, int index) {
 
 // ---- all interfaces ----
 
-struct links {
-  struct tc_link at[LINKS_MAX];
-  size_t count;
-  bool more;
-};
-
 static void see_link(void *arg, const struct tc_link *link) {
   struct links *links = arg;
   if (links->count < LINKS_MAX)
     links->at[links->count++] = *link;
   else
     links->more = true;
+}
+
+static int ask_links(struct bpf_fence *f) {
+  f->links.count = 0;
+  f->links.more = false;
+  return tc_each_link(f->tc, see_link, &f->links);
 }
 
 static bool was_guarded(const struct bpf_fence *f, int index) {
@@ -182,8 +189,9 @@ static int look_at(struct bpf_fence *f, const struct tc_link *link, bool first) 
   return first || before ? rc : -ENODEV;
 }
 
-static int guard_links(struct bpf_fence *f, const struct links *links, bool first) {
-  static int guarded[LINKS_MAX];
+static int guard_links(struct bpf_fence *f, bool first) {
+  const struct links *links = &f->links;
+  int guarded[LINKS_MAX];
   size_t count = 0;
   int result = 0;
   f->gap[0] = '\0';
@@ -196,7 +204,7 @@ static int guard_links(struct bpf_fence *f, const struct links *links, bool firs
     if (rc != -ENODEV && (rc < 0 || result == 0))
       result = rc;
   }
-  memcpy(f->guarded, guarded, sizeof(guarded));
+  memcpy(f->guarded, guarded, count * sizeof(guarded[0]));
   f->guarded_count = count;
   return result;
 }
@@ -209,11 +217,9 @@ static int look(struct bpf_fence *f, bool first) {
     return 0;
   if (!changed && now.us - f->looked.us < LOOK_EVERY_US)
     return 0;
-  struct links *links = calloc(1, sizeof(*links));
-  int rc = links ? tc_each_link(f->tc, see_link, links) : -ENOMEM;
+  int rc = ask_links(f);
   if (rc == 0)
-    rc = guard_links(f, links, first);
-  free(links);
+    rc = guard_links(f, first);
   f->looked = rc >= 0 ? now : (struct instant){0};
   if (rc != 0)
     store(f, 0);
@@ -254,11 +260,10 @@ static void bpf_gaps(const void *state, fence_gap_fn *tell, void *arg) {
 }
 
 static void remove_all(struct bpf_fence *f) {
-  struct links *links = calloc(1, sizeof(*links));
-  if (links && tc_each_link(f->tc, see_link, links) == 0)
-    for (size_t i = 0; i < links->count; i++)
-      unguard(f, links->at[i].index);
-  free(links);
+  if (ask_links(f) < 0)
+    return;
+  for (size_t i = 0; i < f->links.count; i++)
+    unguard(f, f->links.at[i].index);
 }
 
 static void bpf_free(void *state, bool remove) {

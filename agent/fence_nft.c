@@ -166,10 +166,10 @@ static int close_if_slept(struct nft *nft) {
 // The same deadline, or one that is as good as it, for sums that cannot overflow and timeouts that the kernel
 // takes.
 static struct instant within_reach(const struct nft *nft, struct instant until) {
-  struct instant furthest = instant_in_ms(nft->settings.lease_ms);
+  const struct instant over = {0}, furthest = instant_in_ms(nft->settings.lease_ms);
   if (is_never(until) || (until.us >= 0 && until.us <= furthest.us))
     return until;
-  return until.us < 0 ? (struct instant){0} : furthest;
+  return until.us < 0 ? over : furthest;
 }
 
 // What netlink moves: with datagrams ARP alone, while much of its lease is left nothing.

@@ -18,16 +18,6 @@ static const char *other_name(const struct agent *a) {
   return a->conf.voter[1 - a->self].name;
 }
 
-/* The door for a fence device: "" once it has confirmed that the other node is off. */
-static const char *fence_off(const struct agent *a, char *text, size_t size) {
-  snprintf(
-      text, size,
-      "no fence device is configured here (fence.agent.command), so none can confirm that %s is off: see "
-      "to it yourself, and say --confirm-down %s",
-      other_name(a), other_name(a));
-  return text;
-}
-
 /* What is wrong with the words of the order; "" if nothing is. */
 static const char *misuse(const struct agent *a, const char *reason, const struct confirmation *by,
                           char *text, size_t size) {
@@ -55,8 +45,11 @@ static const char *obstacle(const struct agent *a, const struct confirmation *by
              "%s is heard at this moment, as %s in epoch %" PRIu64
              ": it is not down. Use `tanist switchover` there, or switch it off first",
              other_name(a), role_name(core->peer[1 - a->self].beat.role), core->peer[1 - a->self].beat.epoch);
-  else if (by->fence)
-    fence_off(a, text, size);
+  else if (by->fence && !fence_agent_there(a->fence_agent))
+    snprintf(text, size,
+             "no fence device is configured here (fence.agent.command), so none can confirm that %s is off: see "
+             "to it yourself, and say --confirm-down %s",
+             other_name(a), other_name(a));
   return text;
 }
 
@@ -100,8 +93,9 @@ static void preview(struct agent *a, uint64_t connection) {
 }
 
 /* On the disk before the core is told: an order whose reason is lost was given by nobody. */
-static void order(struct agent *a, uint64_t connection, const char *reason, const char *down) {
+static void order(struct agent *a, uint64_t connection, const char *reason, bool by_device) {
   char text[256];
+  const char *down = other_name(a);
   struct marks_force force = {.wall_ms = clock_wall_ms()};
   control_who(a->control, connection, force.who);
   snprintf(force.confirmed, sizeof force.confirmed, "%s", down);
@@ -119,8 +113,63 @@ static void order(struct agent *a, uint64_t connection, const char *reason, cons
   json_put_text(event, "by", force.who);
   json_put_text(event, "reason", reason);
   json_put_text(event, "confirmed_down", down);
-  note(a, event, LOG_WARNING, "force-master by %s, who says that %s is down: %s", force.who, down, reason);
+  json_put_bool(event, "by_device", by_device);
+  note(a, event, LOG_WARNING, by_device ? "force-master by %s, %s is off by the fence device: %s"
+                                        : "force-master by %s, who says that %s is down: %s",
+       force.who, down, reason);
   agent_order_start(a, connection, (struct order){.type = ORDER_FORCE});
+}
+
+// ---- by a fence device ----
+
+static void on_checked(void *arg, const char *trouble) {
+  struct agent *a = arg;
+  bool usable = trouble[0] == 0;
+  struct json *event = note_new(a, "fence-device", usable ? "usable" : "unusable");
+  if (usable)
+    note(a, event, LOG_NOTICE, "the fence device can be used: %s", a->conf.fence.agent_command.at[0]);
+  else
+    note(a, event, LOG_WARNING, "the fence device cannot be used: %s", trouble);
+}
+
+int agent_open_device(struct agent *a) {
+  struct fence_agent_settings settings = {.command = &a->conf.fence.agent_command,
+                                          .options = &a->conf.fence.agent_options,
+                                          .node = other_name(a)};
+  struct fence_agent_watch watch = {.arg = a, .checked = on_checked};
+  return fence_agent_open(&a->fence_agent, a->loop, &settings, &watch);
+}
+
+/* Meanwhile the cluster may have found a master. */
+static void on_off(void *arg, const char *why_not) {
+  struct agent *a = arg;
+  char text[640];
+  uint64_t connection = a->fencing.connection;
+  struct confirmation by = {.fence = true};
+  if (why_not[0] != 0) {
+    note(a, note_new(a, "fence-device", "failed"), LOG_ERROR, "%s could not be turned off: %s", other_name(a),
+         why_not);
+    snprintf(text, sizeof text, "nothing was done, %s may still run: %s", other_name(a), why_not);
+    control_refuse(a->control, connection, CONTROL_FAILED, text);
+    return;
+  }
+  note(a, note_new(a, "fence-device", "off"), LOG_WARNING, "the fence device turned %s off, and its status says so",
+       other_name(a));
+  if (obstacle(a, &by, text, sizeof text)[0] != 0)
+    control_refuse(a->control, connection, CONTROL_REFUSED, text);
+  else
+    order(a, connection, a->fencing.reason, true);
+}
+
+static void fence_and_order(struct agent *a, uint64_t connection, const char *reason) {
+  if (fence_agent_off(a->fence_agent, on_off, a) != 0) {
+    control_refuse(a->control, connection, CONTROL_REFUSED, "the fence device is at it already: wait for its end");
+    return;
+  }
+  a->fencing.connection = connection;
+  snprintf(a->fencing.reason, sizeof a->fencing.reason, "%s", reason);
+  note(a, note_new(a, "fence-device", "asked"), LOG_WARNING, "the fence device is to turn %s off: %s", other_name(a),
+       reason);
 }
 
 void agent_force(struct agent *a, uint64_t connection, const struct json *request) {
@@ -134,6 +183,8 @@ void agent_force(struct agent *a, uint64_t connection, const struct json *reques
     control_refuse(a->control, connection, CONTROL_REFUSED, text);
   else if (json_get_bool(request, "dry_run", false))
     preview(a, connection);
+  else if (by.fence)
+    fence_and_order(a, connection, reason);
   else
-    order(a, connection, reason, by.down != NULL ? by.down : other_name(a));
+    order(a, connection, reason, false);
 }

@@ -197,6 +197,10 @@ bool hooks_before(struct hooks *h, const struct broker_duty *duty) {
   return true;
 }
 
+bool hooks_busy(const struct hooks *h) {
+  return h->due || under_way(&h->before);
+}
+
 void hooks_stepped(struct hooks *h) {
   if (!h->due)
     return;

@@ -25,6 +25,7 @@ void hooks_close(struct hooks *); // what runs is killed; NULL is allowed
 // at the latest after a lease. A newer duty takes its place.
 bool hooks_before(struct hooks *, const struct broker_duty *);
 
+bool hooks_busy(const struct hooks *); // a change still waits for them
 void hooks_stepped(struct hooks *);                      // after each step
 void hooks_reason(struct hooks *, const char *sentence); // of the last change of role: their TANIST_REASON
 

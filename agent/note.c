@@ -3,6 +3,7 @@
 // the core; the rest (lease, address, fence, broker, paths) is seen by looking at it after each step.
 #include "agent/note.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,4 +111,49 @@ void note_look(struct agent *a) {
 
 void note_paths(struct agent *a) {
   path_watch_look(&a->noted.paths, runner_endpoint(a->runner), &a->conf, a->self, a->events, tell, a);
+}
+
+// ---- coming up, and what goes with beats ----
+
+int note_open(struct agent *a) {
+  char trouble[512];
+  a->events = events_open(a->conf.state_directory, &a->conf, a->self);
+  a->history = history_open(a->conf.state_directory, &a->conf, a->self);
+  if (a->events == NULL || a->history == NULL)
+    return -ENOMEM;
+  if (events_damaged(a->events) != 0)
+    log_warning("%zu lines of the events were damaged and are left out", events_damaged(a->events));
+  if (events_trouble(a->events, trouble, sizeof trouble)[0] != 0)
+    log_warning("%s", trouble);
+  return 0;
+}
+
+size_t note_for_others(void *arg, uint8_t to, char *buf, size_t size) {
+  const struct agent *a = arg;
+  const struct core *core = runner_core(a->runner);
+  size_t used =
+      marks_note(a->marks, &core->voter.ballot, core->role == ROLE_MASTER ? core->reign : 0, buf, size);
+  if (a->clients == NULL || to == VOTER_W || used + 1 >= size)
+    return used;
+  size_t more = clients_write(a->clients, (uint8_t *)buf + used + 1, size - used - 1);
+  buf[used] = 0;
+  return more == 0 ? used : used + 1 + more;
+}
+
+static size_t take_clients(struct agent *a, const char *note, size_t size) {
+  const char *end = memchr(note, 0, size);
+  if (end == NULL)
+    return size;
+  if (a->clients != NULL)
+    clients_read(a->clients, (const uint8_t *)end + 1, (size_t)(note + size - end - 1));
+  return (size_t)(end - note);
+}
+
+void note_of_others(void *arg, const struct beat *beat, const char *note, size_t size) {
+  struct agent *a = arg;
+  if (beat->from < NODES)
+    size = take_clients(a, note, size);
+  marks_noted(a->marks, beat->from, beat->wall_ms, note, size);
+  if (beat->from < NODES)
+    history_forced(a->history, beat->from, marks_force_of(a->marks, beat->from));
 }

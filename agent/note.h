@@ -23,5 +23,10 @@ void note(struct agent *, struct json *event, enum log_level, const char *format
 void note_fact(struct agent *, const struct fact *);
 void note_look(struct agent *);  // after each step
 void note_paths(struct agent *); // about once a beat
+int note_open(
+    struct agent *); // events and history; 0 or -ENOMEM: what the disk lacks is told, and no failure
+// A runner's hands: what is told the people at the other voters (marks.h).
+size_t note_for_others(void *agent, uint8_t to, char *buf, size_t size);
+void note_of_others(void *agent, const struct beat *, const char *note, size_t size);
 
 #endif

@@ -44,8 +44,8 @@ static int look_into(const char *directory, struct orphans_file *file) {
 
 static int by_time(const void *a, const void *b) {
   const struct orphans_file *x = a, *y = b;
-  int64_t difference = x->head.wall_ms - y->head.wall_ms;
-  return difference != 0 ? (difference > 0) - (difference < 0) : strcmp(x->name, y->name);
+  int64_t a_ms = x->head.wall_ms, b_ms = y->head.wall_ms; /* of files that anybody may have written: no difference */
+  return a_ms != b_ms ? (a_ms > b_ms) - (a_ms < b_ms) : strcmp(x->name, y->name);
 }
 
 static int add(struct orphans_file **files, size_t *count, const struct orphans_file *file) {

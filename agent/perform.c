@@ -74,14 +74,38 @@ static void arm(struct agent *a, struct instant until) {
   renew_address(a);
 }
 
+static void hold_clients(struct agent *a) {
+  if (a->clients == NULL || a->address_trouble[0] != 0)
+    return;
+  bool had = clients_of_other(a->clients) > 0;
+  clients_held(a->clients);
+  if (!had)
+    return;
+  struct json *event = note_new(a, "address", "clients-woken");
+  json_put_uint(event, "clients", clients_woken(a->clients));
+  note(a, event, LOG_INFO, "%zu clients that the other node had were woken", clients_woken(a->clients));
+}
+
+static void kick_watchdog(struct agent *a) {
+  const struct core *core = runner_core(a->runner);
+  int rc = watchdog_look(a->watchdog, core->role != ROLE_MASTER || core_leads(core, clock_now()));
+  if (rc != 0 && !a->watchdog_failed)
+    note(a, note_new(a, "watchdog", "failed"), LOG_ERROR, "the watchdog cannot be kicked (%s): the machine is about "
+         "to be reset", strerror(-rc));
+  a->watchdog_failed = rc != 0;
+}
+
 /* Each beat, whether a lease is renewed or sole ownership needs none: what another program took away is put
  * back. */
 void agent_watch(void *arg) {
   struct agent *a = arg;
   struct instant until = runner_core(a->runner)->shown.fence;
   loop_timer_in(a->watch_timer, 1000 * (int64_t)a->conf.beat_ms);
+  kick_watchdog(a);
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
   note_paths(a);
+  if (runner_core(a->runner)->shown.address)
+    hold_clients(a); /* held since before this agent started (L10) */
   agent_failback_look(a);
   int rc = fence_check(a->fence);
   if (rc == 0) {
@@ -146,10 +170,25 @@ void agent_cleared(struct agent *a) {
     runner_event(a->runner, event);
 }
 
+/* While the address is still there: they meet a reset, not silence. */
+static void reset_clients(struct agent *a) {
+  int count = a->clients != NULL ? clients_reset(a->clients) : 0;
+  if (count == 0)
+    return;
+  struct json *event = note_new(a, "address", "clients-reset");
+  json_put_int(event, "clients", count > 0 ? count : 0);
+  if (count > 0)
+    note(a, event, LOG_INFO, "%d connections of clients were reset: they come back at the other node", count);
+  else
+    note(a, event, LOG_WARNING, "the clients' connections could not be reset (%s): those that only listen may wait long",
+         strerror(-count));
+}
+
 void agent_perform(void *arg, const struct action *action) {
   struct agent *a = arg;
   switch (action->type) {
   case ACTION_ADDRESS_DROP:
+    reset_clients(a);
     address_trouble(a, "removed", vip_drop(a->vip));
     return;
   case ACTION_FENCE_CLOSE:
@@ -166,6 +205,7 @@ void agent_perform(void *arg, const struct action *action) {
   case ACTION_ADDRESS_ADD:
     a->renew_at = instant_plus_ms(clock_now(), RENEW_MS);
     address_trouble(a, "added", vip_add(a->vip, lifetime_s(a)));
+    hold_clients(a);
     return;
   case ACTION_TELL:
     note_fact(a, &action->fact);

@@ -134,7 +134,7 @@ int rtnl_open(struct rtnl **out) {
   struct rtnl *r = calloc(1, sizeof(*r));
   if (!r)
     return -ENOMEM;
-  int rc = rtnl_ask_open(&r->ask);
+  int rc = rtnl_ask_open(&r->ask, NETLINK_ROUTE);
   if (rc == 0)
     rc = rtnl_delete(r, &nowhere);
   if (rc < 0)

@@ -55,10 +55,10 @@ int rtnl_ask(struct rtnl_ask *r, struct nlmsghdr *message, rtnl_message_fn *each
   return read_answer(r, each, arg);
 }
 
-int rtnl_ask_open(struct rtnl_ask *r) {
+int rtnl_ask_open(struct rtnl_ask *r, int protocol) {
   const struct timeval timeout = {.tv_usec = ANSWER_TIMEOUT_MS * 1000};
   int on = 1;
-  r->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+  r->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
   if (!r->socket || mnl_socket_bind(r->socket, 0, MNL_SOCKET_AUTOPID) < 0)
     return -errno;
   int fd = mnl_socket_get_fd(r->socket);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One question over rtnetlink at a time, each answered before the return; an answer that stays away is
-// -ETIMEDOUT after 200 ms. For rtnl.c (addresses) and tc.c (hooks for programs).
+// One question over netlink at a time, each answered before the return; an answer that stays away is
+// -ETIMEDOUT after 200 ms. For rtnl.c (addresses), tc.c (hooks for
+// programs) and tcp_diag.c (connections).
 #ifndef TANIST_AGENT_RTNL_ASK_H
 #define TANIST_AGENT_RTNL_ASK_H
 
@@ -18,7 +19,7 @@ struct rtnl_ask {
 
 typedef void rtnl_message_fn(void *arg, const struct nlmsghdr *);
 
-int rtnl_ask_open(struct rtnl_ask *);   // 0 or a negative errno, then too rtnl_ask_close is owed
+int rtnl_ask_open(struct rtnl_ask *, int protocol); // NETLINK_ROUTE and its like; 0 or a negative errno, then too rtnl_ask_close is owed
 void rtnl_ask_close(struct rtnl_ask *); // zeroed, and never opened, is allowed
 
 // Gives the message its sequence and sends it; `each` (or NULL) sees every message of the answer. 0, the

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "common/base/clock.h"
@@ -100,6 +101,14 @@ static struct json *broker(const struct agent *a) {
   return broker;
 }
 
+/* Connections on the virtual IPs: here, and at the other node as it tells. */
+static struct json *clients(const struct agent *a) {
+  struct json *clients = json_new_object();
+  json_put_uint(clients, "here", a->clients != NULL ? clients_count(a->clients) : 0);
+  json_put_uint(clients, "other", a->clients != NULL ? clients_of_other(a->clients) : 0);
+  return clients;
+}
+
 static struct json *addresses(const struct agent *a) {
   struct json *list = json_new_array();
   for (size_t i = 0; i < a->conf.vip_count; i++) {
@@ -146,6 +155,7 @@ static struct json *voter(const struct agent *a, unsigned i) {
     if (endpoint_path(runner_endpoint(a->runner), (uint8_t)i, k).present)
       json_add(paths, path(a, i, k));
   json_put(voter, "paths", paths);
+  json_put(voter, "clock", peer_clock_json(runner_peer_clock(a->runner, i)));
   return voter;
 }
 
@@ -234,6 +244,11 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->http_trouble);
   warn_if(list, hooks_trouble(a->hooks));
   warn_if(list, a->fence_trouble);
+  char watchdog[512];
+  warn_if(list, watchdog_note(a->watchdog, watchdog, sizeof watchdog));
+  if (fence_agent_trouble(a->fence_agent)[0] != 0)
+    warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
+         fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
   warn_of_broker(a, list);
@@ -257,11 +272,37 @@ static struct json *fence(const struct agent *a) {
   struct gaps gaps = {json_new_array(), json_new_array()};
   json_put_text(fence, "kernel", fence_state(a->fence));
   json_put_text(fence, "mechanism", fence_mechanism(a->fence));
-  json_put_text(fence, "watchdog", "none");
+  json_put_text(fence, "watchdog", watchdog_class(a->watchdog));
+  if (a->watchdog != NULL) {
+    json_put_text(fence, "watchdog_identity", watchdog_identity(a->watchdog));
+    json_put_int(fence, "watchdog_timeout_s", watchdog_timeout_s(a->watchdog));
+  }
+  if (fence_agent_there(a->fence_agent)) {
+    const char *trouble = fence_agent_trouble(a->fence_agent);
+    bool known = fence_agent_known(a->fence_agent);
+    json_put_text(fence, "device", !known ? "unchecked" : trouble[0] == 0 ? "usable" : "unusable");
+  } else {
+    json_put_text(fence, "device", "none");
+  }
   fence_gaps(a->fence, add_gap, &gaps);
   json_put(fence, "uncovered", gaps.words);
   json_put(fence, "notes", gaps.notes);
   return fence;
+}
+
+/* Is it on time? */
+static struct json *process(const struct agent *a) {
+  struct json *process = json_new_object(), *notes = json_new_array();
+  json_put_bool(process, "realtime", a->realtime.scheduled);
+  json_put_bool(process, "memory_locked", a->realtime.locked);
+  json_put_uint(process, "stalls", stall_total(a->stall));
+  json_put_int(process, "longest_stall_ms", stall_longest_us(a->stall) / 1000);
+  if (!a->realtime.scheduled)
+    json_add_text(notes, a->realtime.why_not_scheduled);
+  if (!a->realtime.locked)
+    json_add_text(notes, a->realtime.why_not_locked);
+  json_put(process, "notes", notes);
+  return process;
 }
 
 struct json *agent_status(const struct agent *a) {
@@ -269,6 +310,8 @@ struct json *agent_status(const struct agent *a) {
   struct json *status = json_new_object(), *voters = json_new_array();
   json_put_text(status, "cluster", a->conf.name);
   json_put_text(status, "node", a->conf.voter[a->self].name);
+  json_put_int(status, "pid", getpid());
+  json_put_text(status, "configuration", a->file);
   json_put_text(status, "role", role_name(core->role));
   json_put_uint(status, "epoch", core->voter.ballot.epoch);
   json_put_uint(status, "reign", core->reign);
@@ -280,7 +323,9 @@ struct json *agent_status(const struct agent *a) {
   json_put(status, "record", record(a));
   json_put(status, "broker", broker(a));
   json_put(status, "virtual_ip", addresses(a));
+  json_put(status, "clients", clients(a));
   json_put(status, "fence", fence(a));
+  json_put(status, "process", process(a));
   for (unsigned i = 0; i < VOTERS; i++)
     if (i != a->self)
       json_add(voters, voter(a, i));

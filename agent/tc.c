@@ -39,7 +39,7 @@ int tc_open(struct tc **out) {
   struct tc *tc = calloc(1, sizeof(*tc));
   if (!tc)
     return -ENOMEM;
-  int rc = rtnl_ask_open(&tc->ask);
+  int rc = rtnl_ask_open(&tc->ask, NETLINK_ROUTE);
   if (rc == 0)
     rc = open_news(tc);
   if (rc < 0)

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
-STAGES = (["all"], ["pure"], ["unit"], ["scenario"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"], ["VARIANT=asan", "scenario"],
-          ["netns-short"])
+STAGES = (["all"], ["pure"], ["unit"], ["scenario"], ["explore"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"],
+          ["VARIANT=asan", "scenario"], ["VARIANT=asan", "fuzz-replay"], ["netns-short"])
 COUNTS = ((re.compile(r"^\[  PASSED  \] (\d+) test"), ("passed",)),
           (re.compile(r"^\[  FAILED  \] (\d+) test\(s\), listed below"), ("failed",)),
           (re.compile(r"^(\d+) passed, (\d+) failed$"), ("passed", "failed")))

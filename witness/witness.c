@@ -67,7 +67,8 @@ static void stepped(void *arg) {
   path_watch_look(&one->paths, runner_endpoint(one->runner), &one->conf, VOTER_W, one->events, tell, one);
 }
 
-static size_t on_note(void *arg, char *buf, size_t size) {
+static size_t on_note(void *arg, uint8_t to, char *buf, size_t size) {
+  (void)to;
   const struct witnessed *one = arg;
   return marks_note(one->marks, &runner_core(one->runner)->voter.ballot, 0, buf, size);
 }

@@ -2,6 +2,7 @@
 // What the witness says of itself: { "clusters": [ … ] }
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/explain_text.h"
@@ -44,6 +45,7 @@ static struct json *node(const struct witnessed *w, unsigned i) {
     if (endpoint_path(runner_endpoint(w->runner), (uint8_t)i, k).present)
       json_add(paths, path(w, i, k));
   json_put(node, "paths", paths);
+  json_put(node, "clock", peer_clock_json(runner_peer_clock(w->runner, i)));
   return node;
 }
 
@@ -96,6 +98,7 @@ struct json *witness_cluster_status(const struct witnessed *w) {
   struct json *cluster = json_new_object(), *voters = json_new_array();
   json_put_text(cluster, "cluster", w->conf.name);
   json_put_text(cluster, "node", w->conf.voter[VOTER_W].name);
+  json_put_int(cluster, "pid", getpid());
   json_put_text(cluster, "role", "witness");
   json_put_uint(cluster, "epoch", core->voter.ballot.epoch);
   json_put_text(cluster, "leader", promised ? w->conf.voter[promise->leader].name : NULL);

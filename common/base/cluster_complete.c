@@ -321,6 +321,32 @@ static void complete_fence(struct cluster_conf *c, struct conf *conf) {
         c->lease_ms, FENCE_NETLINK_LEASE_MS_MIN);
 }
 
+static void check_option(const struct cluster_conf *c, struct conf *conf, size_t i) {
+  char path[PATH_SIZE];
+  const char *key = c->fence.agent_options.at[i].key, *mark = strstr(key, "__");
+  snprintf(path, sizeof path, "fence.agent.options.%.40s", key);
+  if (strcmp(key, "action") == 0 || strcmp(key, "nodename") == 0)
+    conf_error(conf, path, "\"%s\" is the agent's to tell the device; allowed: any other option", path);
+  if (mark != NULL && cluster_voter_find(c, mark + 2) >= NODES)
+    conf_error(conf, path, "\"%s\" ends with the name of no node; allowed behind \"__\": %s, %s", path,
+               c->voter[VOTER_A].name, c->voter[VOTER_B].name);
+  if (strpbrk(c->fence.agent_options.at[i].value, "\r\n") != NULL)
+    conf_error(conf, path, "\"%s\" has more than one line; allowed: one line", path);
+}
+
+static void complete_fence_agent(struct cluster_conf *c, struct conf *conf) {
+  const struct conf_texts *command = &c->fence.agent_command;
+  if (command->count > 0 && command->at[0][0] != '/')
+    conf_error(conf, "fence.agent.command",
+               "\"fence.agent.command\" begins with \"%.80s\"; allowed: the program's path from the root",
+               command->at[0]);
+  if (command->count == 0 && c->fence.agent_options.count > 0)
+    conf_error(conf, "fence.agent.options",
+               "\"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  for (size_t i = 0; i < c->fence.agent_options.count; i++)
+    check_option(c, conf, i);
+}
+
 static void complete_policy(struct cluster_conf *c, struct conf *conf) {
   if (!*c->policy.preferred_name)
     c->policy.preferred_name = c->voter[VOTER_A].name;
@@ -351,6 +377,7 @@ void cluster_complete(struct cluster_conf *c, struct conf *conf) {
   complete_broker(c, conf);
   complete_health(c, conf);
   complete_fence(c, conf);
+  complete_fence_agent(c, conf);
   complete_policy(c, conf);
   check_paths(c, conf);
 }

@@ -137,13 +137,13 @@ static bool from_json(const struct history *h, const struct json *json, struct r
   r->end = (uint8_t)index_of(end_names, END_COUNT, json_get_text(json, "end", ""));
   r->position.offset = (uint64_t)json_get_int(json, "position", 0);
   r->position.epoch = (uint64_t)json_get_int(json, "position_epoch", 0);
-  r->from_ms = json_get_int(json, "from_ms", 0);
-  r->to_ms = json_get_int(json, "to_ms", 0);
-  r->from_us = json_get_int(json, "from_boottime_us", 0);
-  r->length_us = json_get_int(json, "duration_ms", 0) * 1000;
+  r->from_ms = json_get_time(json, "from_ms");
+  r->to_ms = json_get_time(json, "to_ms");
+  r->from_us = json_get_time(json, "from_boottime_us");
+  r->length_us = json_get_time(json, "duration_ms") * 1000;
   get_text(json, "boot", r->boot, sizeof r->boot);
   get_text(json, "why", r->why, sizeof r->why);
-  r->forced.wall_ms = json_get_int(force, "time_ms", 0);
+  r->forced.wall_ms = json_get_time(force, "time_ms");
   r->forced.epoch = r->epoch;
   get_text(force, "by", r->forced.who, sizeof r->forced.who);
   get_text(force, "reason", r->forced.reason, sizeof r->forced.reason);

@@ -145,6 +145,11 @@ int64_t json_get_int(const struct json *object, const char *key, int64_t otherwi
   return json_as_int(json_get(object, key), otherwise);
 }
 
+int64_t json_get_time(const struct json *object, const char *key) {
+  int64_t time = json_get_int(object, key, 0);
+  return time >= -JSON_TIME_MAX && time <= JSON_TIME_MAX ? time : 0;
+}
+
 double json_get_real(const struct json *object, const char *key, double otherwise) {
   const json_t *value = inner(json_get(object, key));
   return json_is_number(value) ? json_number_value(value) : otherwise;

@@ -53,6 +53,10 @@ const struct json *json_get(const struct json *object, const char *key);
 // The same as a value of one type; `otherwise` where it is none of that type.
 const char *json_get_text(const struct json *object, const char *key, const char *otherwise);
 int64_t json_get_int(const struct json *object, const char *key, int64_t otherwise);
+// A time or a span, in ms or µs, that can be reckoned with: 0 for none, and for what lies beyond
+// ±JSON_TIME_MAX, which is how far all readers of JSON are exact. Times 1000 it is an int64_t still.
+#define JSON_TIME_MAX (INT64_C(1) << 53)
+int64_t json_get_time(const struct json *object, const char *key);
 double json_get_real(const struct json *object, const char *key, double otherwise); // of an integer, too
 bool json_get_bool(const struct json *object, const char *key, bool otherwise);
 

@@ -15,6 +15,9 @@
 #define PATH_MAX_BYTES 512
 #define START "{\"serial\":" // of each line, for a serial to be found without parsing
 
+// What is above was not written here: JSON's numbers end, and `next` must not wrap.
+#define SERIAL_MAX (UINT64_C(1) << 62)
+
 struct ledger {
   char path[PATH_MAX_BYTES], old[PATH_MAX_BYTES + 2];
   int fd;
@@ -34,8 +37,11 @@ static uint64_t serial_of(const char *line, size_t length) {
   uint64_t serial = 0;
   if (length <= start || memcmp(line, START, start) != 0)
     return 0;
-  for (size_t i = start; i < length && line[i] >= '0' && line[i] <= '9'; i++)
+  for (size_t i = start; i < length && line[i] >= '0' && line[i] <= '9'; i++) {
     serial = serial * 10 + (uint64_t)(line[i] - '0');
+    if (serial >= SERIAL_MAX)
+      return 0;
+  }
   return serial;
 }
 
@@ -88,9 +94,7 @@ static void take_all(struct ledger *l, const char *text, size_t size) {
   while (size > 0) {
     const char *end = memchr(text, '\n', size);
     size_t length = end != NULL ? (size_t)(end - text) : size;
-    if (end == NULL) /* torn by a crash */
-      l->damaged++;
-    else if (length > 0)
+    if (length > 0) /* torn by a crash it may lack nothing but its end: then its serial is used up */
       take(l, text, length);
     length += end != NULL;
     text += length;

@@ -65,14 +65,14 @@ static void get_text(const struct json *json, const char *key, char *buf, size_t
 static void freeze_from(struct freeze *freeze, const struct json *json) {
   freeze->serial = (uint32_t)json_get_int(json, "serial", 0);
   freeze->on = json_get_bool(json, "on", false);
-  freeze->wall_ms = json_get_int(json, "wall_ms", 0);
+  freeze->wall_ms = json_get_time(json, "wall_ms");
   get_text(json, "by", freeze->who, sizeof freeze->who);
   get_text(json, "boot", freeze->boot, sizeof freeze->boot);
-  freeze->boot_us = json_get_int(json, "boottime_us", 0);
+  freeze->boot_us = json_get_time(json, "boottime_us");
 }
 
 static void force_from(struct marks_force *force, const struct json *json) {
-  force->wall_ms = json_get_int(json, "wall_ms", 0);
+  force->wall_ms = json_get_time(json, "wall_ms");
   force->epoch = (uint64_t)json_get_int(json, "epoch", 0);
   get_text(json, "by", force->who, sizeof force->who);
   get_text(json, "confirmed_down", force->confirmed, sizeof force->confirmed);
@@ -226,7 +226,7 @@ size_t marks_note(const struct marks *m, const struct ballot *ballot, uint64_t r
 
 /* Whoever ordered it knows best since when; the clocks of two machines may differ. */
 static bool take_freeze(struct marks *m, const struct json *json, int64_t ahead_ms) {
-  int64_t now_ms = clock_wall_ms(), at_ms = json_get_int(json, "wall_ms", 0) - ahead_ms;
+  int64_t now_ms = clock_wall_ms(), at_ms = json_get_time(json, "wall_ms") - ahead_ms;
   if (json == NULL || !m->freeze.on || m->freeze.who[0] != 0 ||
       json_get_int(json, "serial", 0) != (int64_t)m->freeze.serial)
     return false;
@@ -248,6 +248,8 @@ static bool take_force(struct marks *m, unsigned from, const struct json *json) 
 }
 
 void marks_noted(struct marks *m, unsigned from, int64_t wall_ms, const char *note, size_t size) {
+  if (wall_ms < 0 || wall_ms > JSON_TIME_MAX)
+    return;
   struct json *json = json_parse(note, size, NULL, 0);
   int64_t ahead_ms = wall_ms - clock_wall_ms();
   bool near =

@@ -23,6 +23,7 @@ struct runner {
   struct loop_timer *timer;
   struct instant armed; /* when the timer will fire */
   struct core core;
+  struct peer_clock clock[VOTERS]; /* [self] is unused */
   struct actions actions;
   bool started, stepping;
   bool resumes; /* L10: the core is a former process's */
@@ -38,10 +39,20 @@ struct runner {
 
 // ---- the step ----
 
+/* We may have been away since the step was decided: nobody is to follow a master whose lease has ended meanwhile. A
+   beat that is not sent is one that was lost. */
+static bool outlived(const struct runner *r, const struct beat *beat) {
+  return beat->role == ROLE_MASTER && !core_leads(&r->core, clock_now());
+}
+
 static void send_beat(struct runner *r, const struct beat *beat) {
   struct beat sent = *beat;
+  if (outlived(r, beat)) {
+    runner_later(r, EVENT_TIMER);
+    return;
+  }
   char note[SEAL_NOTE_MAX];
-  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, note, sizeof note) : 0;
+  size_t size = r->hands.note != NULL ? r->hands.note(r->hands.arg, beat->to, note, sizeof note) : 0;
   sent.wall_ms = clock_wall_ms();
   endpoint_send(r->endpoint, &sent, note, size); /* a beat may be lost anyway: the paths count their errors */
 }
@@ -133,10 +144,11 @@ static void on_timer(void *arg) {
 }
 
 static void on_beat(void *arg, uint64_t session, const struct beat *beat, const char *note, size_t size) {
-  const struct runner *r = arg;
+  struct runner *r = arg;
   struct event event = {.type = EVENT_BEAT};
   event.beat.session = session;
   event.beat.beat = *beat;
+  peer_clock_beat(&r->clock[beat->from], beat->wall_ms, clock_now());
   runner_event(arg, event);
   if (size > 0 && r->started && r->hands.noted != NULL)
     r->hands.noted(r->hands.arg, beat, note, size);
@@ -324,6 +336,10 @@ const struct core *runner_core(const struct runner *r) {
 const struct cluster_conf *runner_conf(const struct runner *r) {
   return r->conf;
 }
+const struct peer_clock *runner_peer_clock(const struct runner *r, unsigned voter) {
+  return &r->clock[voter];
+}
+
 const struct endpoint *runner_endpoint(const struct runner *r) {
   return r->endpoint;
 }

@@ -10,6 +10,7 @@
 #include "common/base/endpoint.h"
 #include "common/base/loop.h"
 #include "common/base/net.h"
+#include "common/base/peer_clock.h"
 #include "common/base/reign.h"
 #include "common/core/core.h"
 
@@ -20,9 +21,9 @@ struct runner_hands {
   // Everything but PERSIST, SEND; TELL too. Must not call runner_event: see runner_later.
   void (*perform)(void *arg, const struct action *);
   void (*stepped)(void *arg); // after each list; may call runner_event
-  // Text for the people at the other voters that goes with each beat: its length, 0 for none. NULL: never
-  // any.
-  size_t (*note)(void *arg, char *buf, size_t size);
+  // What goes with each beat to `to` beside it, of which the core knows nothing: its length, 0 for none. NULL:
+  // never any.
+  size_t (*note)(void *arg, uint8_t to, char *buf, size_t size);
   // The same of a beat that came, after it was handled. NULL: nobody reads it.
   void (*noted)(void *arg, const struct beat *, const char *note, size_t size);
 };
@@ -57,6 +58,7 @@ void runner_later(struct runner *, enum event_type);
 
 const struct core *runner_core(const struct runner *);
 const struct cluster_conf *runner_conf(const struct runner *);
+const struct peer_clock *runner_peer_clock(const struct runner *, unsigned voter);
 const struct endpoint *runner_endpoint(const struct runner *);
 int runner_disk_error(const struct runner *); // errno of the last PERSIST, 0 if it succeeded
 

@@ -62,6 +62,7 @@ static void fill(const struct tanist *t, struct tanist_view *view, const struct 
                                .paused = (s->duty_flags & PAGE_PAUSED) != 0,
                                .evict = (s->duty_flags & PAGE_EVICT) != 0};
   memcpy(view->master_address, s->master_address, sizeof view->master_address);
+  view->master_address[sizeof view->master_address - 1] = 0; /* a text, whatever the page holds */
 }
 
 int tanist_view(const struct tanist *t, struct tanist_view *view) {

@@ -21,6 +21,7 @@ static void new_session(struct core *core, unsigned from, uint64_t session) {
 
 static void note_beat(struct step *s, struct peer *peer, const struct beat *beat) {
   peer->echo = beat->seq;
+  peer->anew = false;
   peer->heard = s->now;
   peer->beat = *beat;
   bool foretold = beat->free_ms != 0 && beat->free_ms != FREE_NEVER;
@@ -32,8 +33,11 @@ static void note_beat(struct step *s, struct peer *peer, const struct beat *beat
 
 static void adopt(struct step *s, const struct beat *beat) {
   struct core *core = s->core;
-  if (voter_adopt(&core->voter, &beat->sync)) /* V6 */
+  if (voter_adopt(&core->voter, &beat->sync)) { /* V6 */
     tell_record(s, FACT_RECORD);
+    if (core->role == ROLE_MASTER) /* none of its own: another was master since, or it has forgotten */
+      end_reign(s, CAUSE_DEPOSED); /* L6 */
+  }
   const struct frozen *mine = &core->voter.ballot.frozen, *shown = &beat->frozen;
   if (shown->serial > mine->serial || (shown->serial == mine->serial && shown->on && !mine->on))
     set_frozen(s, *shown);

@@ -204,6 +204,15 @@ static void on_fence_lost(struct step *s) {
   core->stand_after = instant_plus_ms(s->now, 2 * (int64_t)core->config.lease_ms);
 }
 
+/* The beat that goes back is sealed for the new session too: what was had from the former one is not to be
+   taken for an echo of that. */
+static void on_hello(struct step *s, unsigned from) {
+  if (from >= VOTERS)
+    return;
+  s->core->peer[from].anew = true;
+  s->answer |= (uint8_t)(1u << from);
+}
+
 static void on_config(struct core *core, const struct core_settings *set) {
   assert(set->preferred < NODES);
   core->config.preferred = set->preferred;
@@ -234,7 +243,7 @@ static void handle(struct step *s, const struct event *event) {
     on_fence_lost(s);
     return;
   case EVENT_HELLO:
-    s->answer |= (uint8_t)(event->hello < VOTERS ? 1u << event->hello : 0u);
+    on_hello(s, event->hello);
     return;
   case EVENT_DISK_FAILED:
     emit_failed(s);

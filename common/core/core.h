@@ -38,6 +38,7 @@ struct sent {
 struct peer {
   uint64_t session;
   uint64_t echo;            // the newest seq of that session
+  bool anew;                // it has begun another session, of which no beat was opened yet
   struct beat beat;         // the beat with that seq
   struct instant heard;     // when it came
   struct instant reached;   // when the newest own beat that it has echoed was sent: it hears us, we hear it

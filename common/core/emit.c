@@ -150,7 +150,7 @@ static void show_promise(const struct core *core, struct beat *beat) {
   const struct promise *promise = &core->voter.promise;
   beat->leader = promise->leader;
   beat->leader_epoch = promise->leader_epoch;
-  beat->grant = promise->leader == beat->to ? promise->grant : 0;
+  beat->grant = promise->leader == beat->to && !core->peer[beat->to].anew ? promise->grant : 0;
   if (core->role == ROLE_MASTER) {
     beat->leader = core->config.self;
     beat->leader_epoch = core->reign;
@@ -163,7 +163,7 @@ static struct beat make_beat(const struct core *core, unsigned to, bool ask) {
   const struct ballot *ballot = &core->voter.ballot;
   struct beat beat = {.from = core->config.self, .to = (uint8_t)to, .role = core->role, .seq = core->seq};
   beat.flags = beat_flags(core, ask);
-  beat.echo = core->peer[to].echo;
+  beat.echo = core->peer[to].anew ? 0 : core->peer[to].echo;
   beat.epoch = ballot->epoch;
   beat.sync = ballot->sync;
   beat.reign = core->reign;

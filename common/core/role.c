@@ -103,10 +103,7 @@ static bool deposes(const struct core *core, const struct beat *beat) {
   bool master = beat->role == ROLE_MASTER && beat->reign > core->reign;
   bool leader =
       beat->leader != core->config.self && beat->leader != NOBODY && beat->leader_epoch > core->reign;
-  /* Only a master of that epoch can have written it; V6 has taken it over already. Its epoch may lie below
-     that of a reign that was renewed without a vote (L7), where both nodes were forced. */
-  bool record = beat->sync.epoch > core->reign || epoch_owner(core_record(core)->epoch) != core->config.self;
-  return master || leader || record;
+  return master || leader;
 }
 
 void role_beat(struct step *s, unsigned from) {

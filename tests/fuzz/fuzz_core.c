@@ -268,6 +268,8 @@ static void set_up(struct world *w, struct input *input) {
                                    .drift_ppm = (bits & 0x40) != 0 ? DRIFT_PPM_MAX : 10000,
                                    .witness_grace_ms = (more & 4) != 0 ? 5000 : 0,
                                    .degrade_ms = 500,
+                                   .max_lag = (more & 0x80) != 0 ? 100 : 0,
+                                   .withholds = (bits & 0x80) != 0,
                                    .join_hold_ms = (more & 8) != 0 ? 2000 : 0};
   w->now = (struct instant){1000000};
   w->disk = (struct ballot){.sync = {.owner = NOBODY}, .blank = (more & 0x10) != 0};
@@ -293,14 +295,18 @@ static void wait(struct world *w, struct input *input) {
         instant_plus_us(w->now, how < 128 ? how * 1000 : (how - 127) * (int64_t)w->config.lease_ms * 100);
 }
 
-/* The process ends between two actions of its last list. */
-static void restart(struct world *w, struct input *input, bool wrote) {
+/* The process ends between two actions of its last list; another takes up the reign (L10), or starts anew. */
+static void restart(struct world *w, struct input *input, uint8_t what) {
+  struct event resume = {.type = EVENT_RESUME};
   if (w->restarts++ >= RESTARTS_MAX)
     return;
-  if (wrote)
+  if ((what & 0x10) != 0)
     write_ballot(w);
   w->now = instant_plus_us(w->now, input_u8(input) * INT64_C(10000));
-  start(w, input);
+  if ((what & 0x20) != 0 && core_resumable(&w->core, &w->config, &w->disk, w->now))
+    step(w, &resume);
+  else
+    start(w, input);
 }
 
 static void disk_failed(struct world *w) {
@@ -316,7 +322,7 @@ static void happen(struct world *w, struct input *input) {
     return;
   }
   if (what % 16 == 14) {
-    restart(w, input, (what & 0x10) != 0);
+    restart(w, input, what);
     return;
   }
   write_ballot(w);

@@ -121,7 +121,7 @@ static void one(struct seal *seal, struct instant *now, struct input *input) {
   uint8_t spoil = input_u8(input);
   size_t size = spoil == 1 ? input_u16(input) % (f.size + 1) : f.size;
   if (spoil == 2)
-    f.bytes[input_u8(input)] ^= input_u8(input);
+    f.bytes[input_u16(input) % f.size] ^= input_u8(input);
   enum seal_result result = seal_open(seal, *now, path, f.bytes, size, &out);
   if (result != SEAL_OK && result != SEAL_COPY)
     return;

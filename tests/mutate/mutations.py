@@ -80,8 +80,10 @@ MUTATIONS = (
          "  if (is_node(core))\n    role_expire(&s); /* L5: before anything received is looked at */\n  handle(&s, event);",
          "  handle(&s, event);\n  if (is_node(core))\n    role_expire(&s);",
          "L5: what is received is looked at before the lease's end"),
-    core("not-deposed", "role", "return master || leader || record;",
-         "return (master || leader || record) && core->reign == 0;", "L6: a higher epoch's master is overlooked"),
+    core("not-deposed", "role", "return master || leader;",
+         "return (master || leader) && core->reign == 0;", "L6: a higher epoch's master is overlooked"),
+    core("record-taken-over", "beat", "if (core->role == ROLE_MASTER) /* none",
+         "if (core->role == ROLE_MASTER && core->reign == 0) /* none", "L6: a master leads on with another's record"),
     # ---- standing and winning ----
     core("epoch-again", "role", "uint64_t epoch = epoch_next(core->config.self, highest_epoch(core));",
          "uint64_t epoch = epoch_next(core->config.self, highest_epoch(core) - (core->reign == 0 && "

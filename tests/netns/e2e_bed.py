@@ -162,15 +162,20 @@ def test_wire_loses_delays_and_reorders(directory):
         faults.active = ["a-b cut", "a-b delay"]
         faults.load_wire()
         expect("a slow wire that is cut carries nothing", arrivals(bed) == [])
+        faults.active = ["a-b delay", "brokers cut"]
+        faults.load_wire()
+        other = min(tcp_refused(bed.b.space, bed.a.address) for _ in range(20))
+        expect("of a slow wire the brokers' port alone is cut",
+               other < 0.3 <= tcp_refused(bed.b.space, bed.a.address, REDIS_PORT))
         faults.active = []
         faults.load_wire()
         expect("and mended all", len(arrivals(bed)) == 200)
 
 
-def tcp_refused(space, address):
-    """How long a refusal takes, in s: one round trip."""
+def tcp_refused(space, address, port=9):
+    """How long a refusal takes, in s: one round trip, or 0.3 s where nothing comes back."""
     began = time.monotonic()
-    expect("nobody listens there", not tcp_answers(space, address, 9))
+    expect("nobody listens there", not tcp_answers(space, address, port))
     return time.monotonic() - began
 
 

@@ -139,3 +139,44 @@ def test_freeze(directory):
         master.start()
         cluster.wait_secondary(master)
         until("who was away is thawed", lambda: not master.status()["frozen"])
+
+
+DEVICE = """#!/bin/sh
+while read -r line; do case $line in action=*) action=${line#action=};; nodename=*) node=${line#nodename=};; esac; done
+test -e %(here)s/broken && { echo 'login with swordfish failed' >&2; exit 1; }
+case $action in
+off) kill -9 "$(cat %(here)s/"$node".pid)"; echo off >%(here)s/"$node".power ;;
+status) test -e %(here)s/"$node".power && exit 2 ;;
+esac
+exit 0
+"""
+
+
+def test_force_master_by_a_fence_device(directory):
+    device, broken = directory / "device", directory / "broken"
+    device.write_text(DEVICE % {"here": directory}, encoding="utf-8")
+    device.chmod(0o755)
+    more = f'fence = {{ agent = {{ command = [ "{device}" ]; options = {{ password = "swordfish"; }}; }}; }};'
+    with Cluster(directory, lease_ms=1000, more=more) as cluster:
+        broken.touch()
+        master = cluster.start()
+        other = cluster.other(master)
+        cluster.wait_secondary(other)
+        until("a device that cannot be used is a warning", lambda: other.status()["fence"]["device"] == "unusable")
+        expect("with what it said", any("login with *********" in warning for warning in other.status()["warnings"]))
+        for node in cluster.nodes:
+            (directory / f"{node.name}.pid").write_text(str(node.agent.pid), encoding="ascii")
+        cluster.w.agent.kill()
+        cluster.wire.drop(master.name, other.name)
+        cluster.wire.drop(other.name, master.name)
+        until("nobody is heard", lambda: other.status()["role"] == "suspect" and not heard(other, master))
+        refused = other.ask("force-master", "--reason", "the rack burns", "--fence", seconds=60)
+        expect(f"not without the device: {refused}", refused.returncode == 1 and "may still run" in refused.stderr)
+        expect("nothing was done", other.status()["role"] == "suspect")
+        broken.unlink()
+        done = other.ask("force-master", "--reason", "the rack burns", "--fence", seconds=60)
+        expect(f"done: {done}", done.returncode == 0)
+        expect("the other one is off", (directory / f"{master.name}.power").exists() and not master.agent.alive())
+        cluster.wait_master(other)
+        logs = "".join(node.log.read_text(encoding="utf-8") for node in cluster.nodes)
+        expect("no secret is logged", "swordfish" not in logs and "is off by the fence device" in logs)

@@ -2,6 +2,7 @@
 """L10: an agent that dies and is started again within its lease goes on, and nobody outside sees anything of it."""
 
 import signal
+import time
 
 from e2e_broker import Traffic
 from testbed import Cluster, always, boottime_us, expect, short, until, verify
@@ -150,3 +151,17 @@ def test_second_agent_harms_nobody(directory):
         always("the first leads on", lambda: master.status()["epoch"] == epoch and cluster.serving(master), 2)
         seen = observer.finish()
         expect(f"and answers: {seen}", seen[master.name]["last_us"] > began + 1500000 and seen["both_us"] == 0)
+
+
+def test_own_stall_is_told_with_its_cause(directory):
+    with Cluster(directory, lease_ms=LEASE_MS) as cluster:
+        other = cluster.other(cluster.start())
+        cluster.wait_secondary(other)
+        before = other.status()["process"]["stalls"]
+        other.agent.pause()
+        time.sleep(0.5)  # the length of the stall
+        other.agent.resume()
+        until("it says so", lambda: "stopped (SIGSTOP)" in other.log.read_text(encoding="utf-8"))
+        process = other.status()["process"]
+        expect(f"counted: {process}", process["stalls"] > before and process["longest_stall_ms"] >= 400)
+        expect("why it is not real-time is said", process["realtime"] or any("real-time" in n for n in process["notes"]))

@@ -81,7 +81,7 @@ class Relay:
         words = [f"{wire.port(source)},{wire.port(target)},{mac}" for source, target, mac in ways]
         self.popen = wire.space.start([str(word) for word in (
             BUILD / "tests" / "support" / "relay", "--delay", delay_ms * 1000, "--late", late_percent, "--late-by",
-            LATE_MS * 1000, "--lose", lose_percent, "--seed", seed, *words)],
+            LATE_MS * 1000, "--lose", lose_percent, "--without", wire.without_port or 0, "--seed", seed, *words)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         expect("the relay carries", self.popen.stdout.readline() == b"ready\n")
 
@@ -142,6 +142,7 @@ class Faults:
 
     def load_wire(self):
         wire, ways = self.cluster.wire, self.conditions()
+        wire.without_port = REDIS_PORT if "brokers cut" in self.active else None
         for relay in self.relays:
             relay.end()
         slow = {}
@@ -157,7 +158,6 @@ class Faults:
             for manner, group in slow.items()) if carried]
         passed_by = {way[:2] for group in slow.values() for way in group}
         wire.drops = {way: 100 if "cut" in kinds or way in passed_by else LOSS_PERCENT for way, kinds in ways.items()}
-        wire.without_port = REDIS_PORT if "brokers cut" in self.active else None
         wire.load()
 
     def heal(self):

@@ -308,6 +308,22 @@ def test_new_interface_is_guarded(world):
     expect(probe.do("check")[0], "closed", "state")
 
 
+def test_says_when_anothers_filter_comes_first(world):
+    if not is_bpf():
+        print("  only BPF shares its place with others")
+        return
+    probe = Probe(world)
+    assert "comes before" not in probe.ask("gaps")
+    world.node.run("tc", "filter", "add", "dev", "eth0", "ingress", "protocol", "all", "prio", "1", "handle", "7", "bpf",
+                   "bytecode", "1,6 0 0 0,")  # the newest of a priority is the first
+    expect(probe.do("check")[0], "closed", "state")
+    assert "another program's filter or tcx program on eth0 comes before" in probe.ask("gaps"), probe.ask("gaps")
+    expect_all(world, False)
+    world.node.run("tc", "filter", "del", "dev", "eth0", "ingress", "protocol", "all", "prio", "1", "handle", "7", "bpf")
+    probe.do("check")
+    assert "comes before" not in probe.ask("gaps")
+
+
 def test_renewed_while_rule_sets_are_loaded(world):
     """Another program loads a large table again and again; no lease may lapse for it."""
     script = os.path.join("/run", "heavy.nft")

@@ -61,13 +61,12 @@ class Trial:
     def fill_disk(self, node):
         """Every byte of the disk that ballot and log lie on."""
         filler = node.home / "disk" / "filler"
-        with open(filler, "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 20))
-                    file.flush()
-            except OSError:
-                pass
+        try:
+            with open(filler, "wb", buffering=0) as file:
+                while file.write(bytes(1 << 20)):
+                    pass
+        except OSError:  # full
+            pass
 
     def empty_disk(self, node):
         (node.home / "disk" / "filler").unlink(missing_ok=True)

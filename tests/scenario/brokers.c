@@ -24,6 +24,7 @@ void broker_obey(struct world *w, unsigned node, const struct broker_duty *duty)
   struct broker_model *broker = &w->machine[node].broker;
   broker->duty = *duty;
   broker->done_at = w->now + EFFORT_US;
+  broker->late = false;
   if (duty->mode != BROKER_FOLLOW)
     broker->attached = false;
   if (duty->mode == BROKER_LEAD && !duty->paused)
@@ -63,7 +64,7 @@ static void replicate(struct world *w, unsigned node) {
   broker->attached = true;
   broker->epoch = master->epoch;
   broker->count = master->count;
-  memcpy(broker->log, master->log, sizeof broker->log);
+  memcpy(w->log[node], w->log[1 - node], master->count * sizeof w->log[0][0]);
 }
 
 /* ASYNC: it may be behind by so much when something is acknowledged. */
@@ -79,7 +80,7 @@ static void acknowledge(struct world *w, unsigned node) {
   if (broker->duty.sync)
     upto = !other->attached ? 0 : lagging(w, other) < upto ? lagging(w, other) : upto;
   for (size_t i = 0; i < upto; i++)
-    w->acknowledged[broker->log[i]] = true;
+    w->acknowledged[w->log[node][i]] = true;
 }
 
 static struct broker_report report_of(const struct world *w, unsigned node) {
@@ -138,18 +139,20 @@ static unsigned server(const struct world *w) {
 void brokers_write(struct world *w, size_t messages) {
   unsigned node = server(w);
   if (node == NOBODY || w->messages + messages > LOG_MAX) {
-    fprintf(w->out, "nobody takes them\n");
+    world_say(w, "nobody takes them\n");
     return;
   }
   struct broker_model *broker = &w->machine[node].broker;
   if (broker->duty.paused) {
-    fprintf(w->out, "%s is paused\n", voter_name(node));
+    world_say(w, "%s is paused\n", voter_name(node));
     return;
   }
   size_t before = count_acknowledged(w);
-  for (size_t i = 0; i < messages; i++)
-    broker->log[broker->count++] = (uint32_t)w->messages++;
+  for (size_t i = 0; i < messages; i++) {
+    w->acknowledged[w->messages] = false;
+    w->log[node][broker->count++] = (uint32_t)w->messages++;
+  }
   brokers_settle(w);
-  fprintf(w->out, "%s takes %zu, acknowledges %zu\n", voter_name(node), messages,
-          count_acknowledged(w) - before);
+  world_say(w, "%s takes %zu, acknowledges %zu\n", voter_name(node), messages,
+            count_acknowledged(w) - before);
 }

@@ -149,6 +149,8 @@ static void do_cluster(struct world *w, const struct words *words) {
       config->join_hold_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "witness_grace"))
       config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "drift_ppm"))
+      config->drift_ppm = (uint32_t)number_of(w, value);
     else
       world_fail(w, "\"%s\" is no setting of a cluster", key);
   }
@@ -169,13 +171,15 @@ static void do_reload(struct world *w, const struct words *words) {
 }
 
 static void do_clock(struct world *w, const struct words *words) {
-  struct clock_model *clock = &w->machine[voter_of(w, word(words, 1))].clock;
+  unsigned voter = voter_of(w, word(words, 1));
   if (is(word(words, 2), "offset"))
-    clock->offset_us = time_of(w, word(words, 3));
+    w->machine[voter].clock.offset_us = time_of(w, word(words, 3));
   else if (is(word(words, 2), "ppm"))
-    clock->ppm = number_of(w, word(words, 3));
+    world_rate(w, voter, number_of(w, word(words, 3)));
+  else if (is(word(words, 2), "slow") || is(word(words, 2), "fast"))
+    world_rate(w, voter, is(word(words, 2), "slow") ? -(int64_t)w->config.drift_ppm : 0);
   else
-    world_fail(w, "a clock has an offset or a rate: clock a offset 5s, clock a ppm -5000");
+    world_fail(w, "a clock has an offset or a rate: clock a offset 5s, clock a ppm -5000, clock a slow");
 }
 
 static void do_start(struct world *w, const struct words *words) {
@@ -201,12 +205,26 @@ static void do_given(struct world *w, const struct words *words) {
   show_state(w);
 }
 
+/* "a after 2": in the midst of its next list of actions. */
+static bool ordered_death(struct world *w, const struct words *words, bool kills) {
+  if (!is(word(words, 2), "after"))
+    return false;
+  struct machine *m = &w->machine[voter_of(w, word(words, 1))];
+  m->cut_after = (int)number_of(w, word(words, 3));
+  m->cut_kills = kills;
+  return true;
+}
+
 static void do_crash(struct world *w, const struct words *words) {
+  if (ordered_death(w, words, false))
+    return;
   for (size_t i = 1; i < words->count; i++)
     world_crash(w, voter_of(w, word(words, i)));
   brokers_settle(w);
 }
 static void do_kill(struct world *w, const struct words *words) {
+  if (ordered_death(w, words, true))
+    return;
   for (size_t i = 1; i < words->count; i++)
     world_stop_agent(w, voter_of(w, word(words, i)));
 }
@@ -234,6 +252,31 @@ static void do_snapshot(struct world *w, const struct words *words) {
 static void do_restore(struct world *w, const struct words *words) {
   struct machine *m = &w->machine[voter_of(w, word(words, 1))];
   m->disk = m->snapshot;
+  w->restored = true;
+}
+
+// ---- step by step: steps.c ----
+
+/* "12" steps of the plain schedule, or as many as begin before "3s" have passed. */
+static void do_steps(struct world *w, const struct words *words) {
+  const char *much = word(words, 1);
+  bool counted = much[strspn(much, "0123456789")] == 0;
+  int64_t most = counted ? number_of(w, much) : INT64_MAX,
+          end = counted ? INT64_MAX : w->now + time_of(w, much);
+  for (int64_t i = 0; i < most && w->now < end && !w->failed; i++)
+    steps_take(w, steps_next(w));
+}
+static void do_pass(struct world *w, const struct words *words) {
+  steps_pass(w, time_of(w, word(words, 1)));
+}
+static void do_timer(struct world *w, const struct words *words) {
+  steps_take(w, (struct step_plan){STEP_TIMER, voter_of(w, word(words, 1))});
+}
+static void do_done(struct world *w, const struct words *words) {
+  steps_take(w, (struct step_plan){STEP_DONE, node_of(w, word(words, 1))});
+}
+static void do_dice(struct world *w, const struct words *words) {
+  w->same_dice = is(word(words, 1), "same");
 }
 
 static void do_run(struct world *w, const struct words *words) {
@@ -296,6 +339,18 @@ static void do_drop(struct world *w, const struct words *words) {
     w->queued = 0;
   else if (queued(w, words, &index))
     network_take(w, index);
+}
+static void do_copy(struct world *w, const struct words *words) {
+  size_t index;
+  if (queued(w, words, &index) && w->queued < QUEUE_MAX)
+    w->queue[w->queued++] = w->queue[index];
+}
+static void do_late(struct world *w, const struct words *words) {
+  size_t index;
+  if (is(word(words, 1), "done"))
+    w->machine[node_of(w, word(words, 2))].broker.late = true;
+  else if (queued(w, words, &index))
+    w->queue[index].late = true;
 }
 static void do_replay(struct world *w, const struct words *words) {
   const char *route = word(words, 1);
@@ -395,16 +450,17 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
-    {"broker", do_broker},   {"clock", do_clock},      {"cluster", do_cluster}, {"cont", do_cont},
-    {"crash", do_crash},     {"cut", do_cut},          {"delay", do_delay},     {"deliver", do_deliver},
-    {"disk", do_disk},       {"double", do_double},    {"drop", do_drop},       {"err", do_err},
-    {"explain", do_explain}, {"fence-lost", do_fence}, {"forget", do_forget},   {"given", do_given},
-    {"heal", do_heal},       {"hold", do_hold},        {"jumble", do_jumble},   {"kill", do_kill},
-    {"lose", do_lose},       {"order", do_order},      {"queue", do_queue},     {"reload", do_reload},
-    {"replay", do_replay},   {"restore", do_restore},  {"resume", do_resume},
-    {"run", do_run},         {"snapshot", do_snapshot},
-    {"start", do_start},     {"state", do_state},      {"stop", do_stop},       {"unhold", do_unhold},
-    {"verbose", do_verbose}, {"wipe", do_wipe},        {"write", do_write},
+    {"broker", do_broker},    {"clock", do_clock},       {"cluster", do_cluster}, {"cont", do_cont},
+    {"copy", do_copy},        {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},
+    {"deliver", do_deliver},  {"dice", do_dice},         {"disk", do_disk},       {"done", do_done},
+    {"double", do_double},    {"drop", do_drop},         {"err", do_err},         {"explain", do_explain},
+    {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},
+    {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},       {"late", do_late},
+    {"lose", do_lose},        {"order", do_order},       {"pass", do_pass},       {"queue", do_queue},
+    {"reload", do_reload},    {"replay", do_replay},     {"restore", do_restore}, {"resume", do_resume},
+    {"run", do_run},          {"snapshot", do_snapshot}, {"start", do_start},     {"state", do_state},
+    {"steps", do_steps},      {"stop", do_stop},         {"timer", do_timer},     {"unhold", do_unhold},
+    {"verbose", do_verbose},  {"wipe", do_wipe},         {"write", do_write},
 };
 
 void command_run(struct world *w, const char *line) {

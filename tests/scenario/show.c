@@ -68,6 +68,8 @@ static void show_arm(struct world *w, unsigned voter, struct instant until) {
 
 void show_action(struct world *w, unsigned voter, const struct action *action) {
   char line[TRACE_LINE_MAX];
+  if (w->out == NULL)
+    return;
   trace_action(line, sizeof line, world_local(w, voter), action);
   if (w->verbose || action->type == ACTION_BROKER || action->type == ACTION_ADDRESS_ADD ||
       action->type == ACTION_ADDRESS_DROP || action->type == ACTION_FENCE_CLOSE)
@@ -82,7 +84,7 @@ void show_action(struct world *w, unsigned voter, const struct action *action) {
 
 void show_event(struct world *w, unsigned voter, const struct event *event) {
   char line[TRACE_LINE_MAX];
-  if (!w->verbose)
+  if (!w->verbose || w->out == NULL)
     return;
   trace_event(line, sizeof line, event->now, event);
   put_time(w, voter);

@@ -37,6 +37,7 @@ void world_init(struct world *w, FILE *out) {
     m->clock.offset_us = (v + 1) * INT64_C(1000000000); /* nobody's clock agrees with another's */
     m->broker.running = v < NODES;
     m->broker.done_at = NEVER_US;
+    m->cut_after = -1;
     for (unsigned to = 0; to < VOTERS; to++)
       w->delay[v][to] = 1000;
   }
@@ -44,12 +45,24 @@ void world_init(struct world *w, FILE *out) {
 
 void world_fail(struct world *w, const char *format, ...) {
   va_list arguments;
-  fprintf(w->out, "!!! ");
+  char text[sizeof w->failure];
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  if (w->out != NULL)
+    fprintf(w->out, "!!! %s\n", text);
+  if (!w->failed)
+    memcpy(w->failure, text, sizeof text);
+  w->failed = true;
+}
+
+void world_say(struct world *w, const char *format, ...) {
+  va_list arguments;
+  if (w->out == NULL)
+    return;
   va_start(arguments, format);
   vfprintf(w->out, format, arguments);
   va_end(arguments);
-  fprintf(w->out, "\n");
-  w->failed = true;
 }
 
 // ---- time ----
@@ -60,6 +73,13 @@ static int64_t local_at(const struct clock_model *clock, int64_t true_us) {
 
 struct instant world_local(const struct world *w, unsigned voter) {
   return (struct instant){local_at(&w->machine[voter].clock, w->now)};
+}
+
+void world_rate(struct world *w, unsigned voter, int64_t ppm) {
+  struct clock_model *clock = &w->machine[voter].clock;
+  int64_t local = local_at(clock, w->now);
+  clock->ppm = ppm;
+  clock->offset_us += local - local_at(clock, w->now);
 }
 
 /* The first true µs at which this clock shows `local`. */
@@ -87,12 +107,14 @@ static void perform_one(struct world *w, unsigned voter, const struct action *ac
     m->fence = INSTANT_PAST;
     return;
   case ACTION_FENCE_ARM:
+    promise_shown(w, voter);
     m->fence = action->until;
     return;
   case ACTION_PERSIST:
     m->disk = action->ballot;
     return;
   case ACTION_SEND:
+    promise_shown(w, voter);
     network_send(w, voter, &action->beat);
     return;
   case ACTION_BROKER:
@@ -104,19 +126,40 @@ static void perform_one(struct world *w, unsigned voter, const struct action *ac
   }
 }
 
+/* The machine or its agent dies between two actions, as a dialogue has ordered. */
+static bool cut_short(struct world *w, unsigned voter, int performed, bool at_end) {
+  struct machine *m = &w->machine[voter];
+  if (m->cut_after < 0 || (m->cut_after > performed && !at_end))
+    return false;
+  m->cut_after = -1;
+  if (m->cut_kills)
+    world_stop_agent(w, voter);
+  else
+    world_crash(w, voter);
+  return true;
+}
+
 /* False: the disk failed; nothing behind it was done but the telling. */
 static bool perform(struct world *w, unsigned voter, const struct actions *list) {
   bool failed = false;
+  int performed = 0;
+  size_t actions = 0;
   for (size_t i = 0; i < list->count; i++) {
     const struct action *action = &list->at[i];
-    if (failed && action->type != ACTION_TELL)
+    bool told = action->type == ACTION_TELL;
+    actions += !told;
+    w->persists |= action->type == ACTION_PERSIST;
+    if (failed && !told)
       continue;
+    if (!told && cut_short(w, voter, performed++, false))
+      return true;
     failed |= action->type == ACTION_PERSIST && w->machine[voter].disk_fails;
     show_action(w, voter, action);
     if (!failed)
       perform_one(w, voter, action);
   }
-  return !failed;
+  w->actions = actions > w->actions ? actions : w->actions;
+  return cut_short(w, voter, performed, true) || !failed;
 }
 
 /* What the core is given is what the trace says, so that a trace is proved to be all that a replay needs. */
@@ -139,7 +182,10 @@ void world_event(struct world *w, unsigned voter, struct event *event) {
   if (!w->direct)
     through_trace(w, event);
   show_event(w, voter, event);
+  if (w->same_dice)
+    m->core.random = voter + 1;
   core_step(&m->core, event, &list);
+  promise_decided(w, voter, &list);
   unsigned broken = core_check(&m->core);
   if (broken != 0)
     world_fail(w, "%s breaks invariant %u: %s", voter_name(voter), broken, core_invariant(broken));
@@ -170,6 +216,7 @@ void world_start(struct world *w, unsigned voter) {
   m->fence = INSTANT_PAST;
   m->broker.done_at = NEVER_US;
   m->broker.told = (struct broker_report){0};
+  m->elected = 0;
   core_init(&m->core, &config, &m->disk, world_local(w, voter), voter + 1);
   struct event first = {.type = EVENT_TIMER};
   world_event(w, voter, &first);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A slow wire: takes the frames that come out of one port of the switch for one machine, keeps each for a
 // while, and puts it on that machine's port. With --late a share of the frames is kept longer than the rest,
-// so that later ones pass them; with --lose a share is lost. What the machines send and receive is untouched:
-// they are not aware of it.
+// so that later ones pass them; with --lose a share is lost, with --without all TCP of a port. What the
+// machines send and receive is untouched: they are not aware of it.
 //
 // The switch must not carry the same frames itself (Wire.drop). Each WAY is IN,OUT,MAC: from the port IN to
 // the port OUT, whose machine has that MAC address. Prints "ready" once it carries; ends at the end of stdin.
@@ -42,6 +42,7 @@ struct relay {
   struct frame *first; // by due time
   int64_t delay_us, late_us;
   uint64_t late_percent, lose_percent, random;
+  int without; // a TCP port; 0: none
 };
 
 static _Noreturn void fail(const char *what) {
@@ -70,6 +71,17 @@ static bool is_for(const struct way *way, const unsigned char *ethernet) {
   return (ethernet[0] & 1) != 0 || memcmp(ethernet, way->mac, ETH_ALEN) == 0; // to all, or to this machine
 }
 
+// TCP over IPv4 from or to the port that nobody is to reach.
+static bool is_refused(const struct relay *relay, const unsigned char *ethernet, size_t length) {
+  const unsigned char *ip = ethernet + sizeof(struct ether_header);
+  size_t ip_length = length > sizeof(struct ether_header) ? (size_t)(ip[0] & 0xf) * 4 : 0;
+  if (relay->without == 0 || length < sizeof(struct ether_header) + ip_length + 4 || ethernet[12] != 0x08 ||
+      ethernet[13] != 0x00 || ip[9] != IPPROTO_TCP)
+    return false;
+  const unsigned char *tcp = ip + ip_length;
+  return (tcp[0] << 8 | tcp[1]) == relay->without || (tcp[2] << 8 | tcp[3]) == relay->without;
+}
+
 static void take(struct relay *relay, const struct way *way) {
   static unsigned char buffer[FRAME_MAX];
   const size_t header = sizeof(struct virtio_net_hdr);
@@ -77,7 +89,8 @@ static void take(struct relay *relay, const struct way *way) {
     ssize_t got = recv(way->fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (got < (ssize_t)(header + sizeof(struct ether_header)))
       return;
-    if (relay->kept == KEPT_MAX || !is_for(way, buffer + header) || draw(relay) % 100 < relay->lose_percent)
+    if (relay->kept == KEPT_MAX || !is_for(way, buffer + header) ||
+        is_refused(relay, buffer + header, (size_t)got - header) || draw(relay) % 100 < relay->lose_percent)
       continue;
     struct frame *frame = malloc(sizeof *frame + (size_t)got);
     if (!frame)
@@ -151,16 +164,20 @@ static void add_way(struct relay *relay, const char *text) {
 }
 
 static _Noreturn void usage(void) {
-  fputs("usage: relay [--delay US] [--late PERCENT --late-by US] [--lose PERCENT] [--seed N] WAY...\n",
+  fputs("usage: relay [--delay US] [--late PERCENT --late-by US] [--lose PERCENT] [--without PORT] "
+        "[--seed N] WAY...\n",
         stderr);
   exit(2);
 }
 
 int main(int argc, char **argv) {
-  static const struct option options[] = {
-      {"delay", required_argument, NULL, 'd'},   {"late", required_argument, NULL, 'p'},
-      {"late-by", required_argument, NULL, 'l'}, {"lose", required_argument, NULL, 'o'},
-      {"seed", required_argument, NULL, 's'},    {0}};
+  static const struct option options[] = {{"delay", required_argument, NULL, 'd'},
+                                          {"late", required_argument, NULL, 'p'},
+                                          {"late-by", required_argument, NULL, 'l'},
+                                          {"lose", required_argument, NULL, 'o'},
+                                          {"without", required_argument, NULL, 'w'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {0}};
   static struct relay relay = {.random = 0x9e3779b97f4a7c15};
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     if (option == 'd')
@@ -171,6 +188,8 @@ int main(int argc, char **argv) {
       relay.late_us = atoll(optarg);
     else if (option == 'o')
       relay.lose_percent = strtoull(optarg, NULL, 10);
+    else if (option == 'w')
+      relay.without = atoi(optarg);
     else if (option == 's')
       relay.random ^= strtoull(optarg, NULL, 10) << 1;
     else

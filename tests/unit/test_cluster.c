@@ -362,6 +362,16 @@ static void refuses_wrong_rest(void **state) {
           "t.conf:4: \"policy.preferred\" is \"judge\"; allowed: \"left\", \"right\"");
   refuses(BASE "fence = { ports = [ 1, 1 ]; };",
           "t.conf:4: \"fence.ports\" has 1 twice; allowed: each port once");
+  refuses(BASE "fence = { agent = { command = [ \"fence_ipmilan\" ]; }; };",
+          "t.conf:4: \"fence.agent.command\" begins with \"fence_ipmilan\"; allowed: the program's path from the "
+          "root");
+  refuses(BASE "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
+          "t.conf:4: \"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  refuses(BASE "fence = { agent = { command = [ \"/x\" ]; options = { ip__c = \"10.0.0.1\"; }; }; };",
+          "t.conf:4: \"fence.agent.options.ip__c\" ends with the name of no node; allowed behind \"__\": left, "
+          "right");
+  refuses(BASE "fence = { agent = { command = [ \"/x\" ]; options = { action = \"on\"; }; }; };",
+          "t.conf:4: \"fence.agent.options.action\" is the agent's to tell the device; allowed: any other option");
   refuses(BASE "http = { listen = \"localhost:7480\"; };",
           "t.conf:4: \"http.listen\" is \"localhost:7480\"; allowed: an address in numbers and a port, as in "
           "\"127.0.0.1:7480\" or \"0.0.0.0:7480\"");
@@ -380,9 +390,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { watchdog = \"/dev/watchdog\"; };",
-      "fence = { agent = { command = [ \"/usr/sbin/fence_ipmilan\" ]; }; };",
-      "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
       "fence = { agent = { required = true; }; };",
       "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
       "policy = { hold_down_ms = 1; };",

@@ -40,14 +40,15 @@ static int setup(void **state) {
     return -1;
   in_directory(conf_file, "t.conf");
   FILE *f = fopen(conf_file, "w");
-  fprintf(f,
-          "cluster = \"c\";\n"
-          "nodes = ( { name = \"left\"; addresses = [ \"203.0.113.1:7400\" ]; public_key = \"" KEY_A "\"; },\n"
-          "{ name = \"right\"; addresses = [ \"203.0.113.2:7400\" ]; public_key = \"" KEY_B "\"; } );\n"
-          "witness = { name = \"judge\"; addresses = [ \"203.0.113.3:7400\" ]; public_key = \"" KEY_W "\"; };\n"
-          "timing = { lease_ms = 300; beat_ms = 30; };\n"
-          "keys_directory = \"%s/keys\"; state_directory = \"%s\"; run_directory = \"%s\";\n",
-          directory, directory, directory);
+  fprintf(
+      f,
+      "cluster = \"c\";\n"
+      "nodes = ( { name = \"left\"; addresses = [ \"203.0.113.1:7400\" ]; public_key = \"" KEY_A "\"; },\n"
+      "{ name = \"right\"; addresses = [ \"203.0.113.2:7400\" ]; public_key = \"" KEY_B "\"; } );\n"
+      "witness = { name = \"judge\"; addresses = [ \"203.0.113.3:7400\" ]; public_key = \"" KEY_W "\"; };\n"
+      "timing = { lease_ms = 300; beat_ms = 30; };\n"
+      "keys_directory = \"%s/keys\"; state_directory = \"%s\"; run_directory = \"%s\";\n",
+      directory, directory, directory);
   return fclose(f);
 }
 
@@ -388,6 +389,28 @@ static void check_prints_the_budget(void **state) {
   contains(err, "bad.conf:2: unknown key");
 }
 
+static void doctor_says_what_is_wrong_with_the_file(void **state) {
+  char bad[128];
+  (void)state;
+  FILE *f = fopen(in_directory(bad, "bad.conf"), "w");
+  fputs("cluster = \"c\";\nnods = 1;\n", f);
+  fclose(f);
+  assert_int_equal(run("-c %s doctor", bad), CTL_FAILED);
+  contains(out, "FINDING  configuration");
+  contains(out, "bad.conf:2: unknown key \"nods\"");
+  contains(out, "-> correct it, then: tanist check ");
+  assert_int_equal(run("-c %s --json doctor --only keys", bad), CTL_FAILED);
+  contains(out, "{\"ok\":false,\"code\":1,\"error\":\"");
+  contains(out, "\"running\":false,\"findings\":[{\"examination\":\"configuration\",\"result\":\"finding\",");
+  contains(out, "{\"examination\":\"keys\",\"result\":\"unknown\",\"text\":\"takes a good "
+                "configuration\",\"mend\":null}");
+  assert_int_equal(run("-c %s doctor --only nonsense", conf_file), CTL_USAGE);
+  contains(err, "--only is \"nonsense\"; allowed: agent, paths, clocks, ");
+  assert_int_equal(run("-c %s doctor --only agent", conf_file), CTL_DONE);
+  contains(out, "which of the three this machine is");
+  contains(out, "unknown  agent");
+}
+
 // ---- keys ----
 
 static void keygen_never_overwrites(void **state) {
@@ -485,6 +508,7 @@ int main(void) {
       cmocka_unit_test(stopped_agent_is_3),
       cmocka_unit_test(several_agents_must_be_told_apart),
       cmocka_unit_test(check_prints_the_budget),
+      cmocka_unit_test(doctor_says_what_is_wrong_with_the_file),
       cmocka_unit_test(keygen_never_overwrites),
       cmocka_unit_test(reset_voter_asks_for_the_name),
       cmocka_unit_test(wrong_words_are_2),

@@ -78,6 +78,19 @@ static void what_was_built_reads_back(void **state) {
   json_free(object);
 }
 
+static void a_time_can_be_reckoned_with(void **state) {
+  (void)state;
+  struct json *object = parse("{\"ms\":-5,\"far\":9007199254740992,\"too_far\":9007199254740993,"
+                              "\"before\":-9223372036854775808,\"text\":\"5\"}");
+  assert_int_equal(json_get_time(object, "ms"), -5);
+  assert_int_equal(json_get_time(object, "far"), JSON_TIME_MAX);
+  assert_int_equal(json_get_time(object, "too_far"), 0);
+  assert_int_equal(json_get_time(object, "before"), 0);
+  assert_int_equal(json_get_time(object, "text"), 0);
+  assert_int_equal(json_get_time(object, "nothing"), 0);
+  json_free(object);
+}
+
 static void what_is_not_there_gives_the_default(void **state) {
   (void)state;
   struct json *object = parse(SAMPLE);
@@ -188,6 +201,7 @@ int main(void) {
       cmocka_unit_test(what_was_built_comes_out_in_order),
       cmocka_unit_test(buffer_has_its_limit),
       cmocka_unit_test(what_was_built_reads_back),
+      cmocka_unit_test(a_time_can_be_reckoned_with),
       cmocka_unit_test(what_is_not_there_gives_the_default),
       cmocka_unit_test(setting_again_replaces),
       cmocka_unit_test(odd_values_stay_json),

@@ -148,8 +148,8 @@ scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: 
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
 	@tests/sim/run $(SIM) $(or $(SEED),1) $(RUNS)
-mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... ALL=1 REWRITE=1)
-	@python3 -B tests/mutate/mutate.py $(if $(ALL),--all) $(if $(REWRITE),--rewrite) $(NAMES)
+mutate: ## break the protocol in one place at a time and see that a test notices (NAMES=... REWRITE=1)
+	@python3 -B tests/mutate/mutate.py $(if $(REWRITE),--rewrite) $(NAMES)
 mutate-short: # that every mutation still applies and compiles
 	@python3 -B tests/mutate/mutate.py --short
 explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEPTH= the cost of a history at most)

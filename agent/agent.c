@@ -131,7 +131,6 @@ static void on_stepped(void *arg) {
   stop_if_released(a);
 }
 
-/* Behind the words for people, and a 0, what the two nodes tell each other of clients. */
 static void on_stop_timer(void *arg) {
   struct agent *a = arg;
   note(a, note_new(a, "daemon", "stopping"), LOG_WARNING,

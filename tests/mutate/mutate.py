@@ -4,15 +4,17 @@
 
 mutate.py [--short] [--all] [--rewrite] [NAME...]
   --short    only see that every mutation still applies and compiles
-  --all      ask every catcher of every mutation, not only until the first one notices
-  --rewrite  put the table into tests/mutate/README.md (of all mutations; with --all everybody who noticed)
+  --rewrite  put the table into tests/mutate/README.md; what is not among NAMES is taken from `--also LOG`, former output
 Each mutant has a directory of its own, build/mutate/NAME, with the changed sources, their objects and the programs linked
 from these and the objects of build/release; the sources are not touched. Prints 'NAME: caught by WHO after T s' for each,
-then 'N passed, N failed'. Exit 1 if a mutation survives, or no longer applies or compiles.
+then 'N passed, N failed'. JOBS= mutants at a time (as many as cores). Exit 1 if a mutation survives, no longer applies or does
+not compile.
 """
 
 import argparse
+import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD, MUTANTS = "build/release", "build/mutate"
 README = os.path.join(HERE, "README.md")
+JOBS = int(os.environ.get("JOBS", os.cpu_count() or 1))
 MARK = "<!-- the table: make mutate REWRITE=1 -->\n"
 SURVIVED = ("SURVIVED: nobody noticed that it {why}. A test is missing: tell the story in tests/scenario, or have tests/sim do "
             "what it takes")
@@ -140,7 +143,15 @@ def test(mutation, args):
         compile_only(home, list(texts))
         return []
     build(home, list(texts), programs([mutation]))
-    return catch(home, mutation, args.all)
+    return catch(home, mutation, False)
+
+
+def attempt(mutation, args):
+    """What test() returns, or the Rotten that it raised."""
+    try:
+        return test(mutation, args)
+    except Rotten as error:
+        return error
 
 
 # ---- the run ----
@@ -148,35 +159,39 @@ def test(mutation, args):
 
 def unmutated(chosen):
     """Nothing counts if somebody complains of the code as it is."""
-    make(f"-j{os.environ.get('JOBS', '2')}", *programs(chosen))
+    make(f"-j{JOBS}", *programs(chosen))
     for mutation in [mutations.Mutation("as it is", "", ())] + [m for m in chosen if m.unit]:
         for who, said, _ in catch(BUILD, mutation, True):
             if said:
                 sys.exit(f"the code as it is does not pass: {who}: {said}")
 
 
-def tell(mutation, found):
+def line(mutation, found):
     spent = 0.0
     for who, said, seconds in found:
         spent += seconds
         if said:
-            print(f"{mutation.name}: caught by {who} after {spent:.1f} s ({said})", flush=True)
-            return True
-    print(f"{mutation.name}: {SURVIVED.format(why='breaks ' + mutation.why)}", flush=True)
-    return False
+            return f"{mutation.name}: caught by {who} after {spent:.1f} s ({said})"
+    return f"{mutation.name}: {SURVIVED.format(why='breaks ' + mutation.why)}"
 
 
-def table(rows):
-    lines = ["| mutation | breaks | caught by | after |", "|---|---|---|---|"]
-    sums = {}
-    for mutation, found in rows:
-        caught = [(who, said) for who, said, _ in found if said]
-        for who, _ in caught:
-            sums[who] = sums.get(who, 0) + 1
-        lines.append(f"| {mutation.name} | {mutation.why} | " + "; ".join(f"{who} ({said})" for who, said in caught) +
-                     f" | {sum(seconds for _, _, seconds in found):.1f} s |")
-    lines.append(f"| **{len(rows)}** | | " + ", ".join(f"{who} {count}" for who, count in sums.items()) + " | |")
-    return "\n".join(lines) + "\n"
+LINE = re.compile(r"^([a-z-]+): caught by (.+) after ([\d.]+) s \((.*)\)$", re.MULTILINE)
+
+
+def table(lines):
+    """From what was printed; of two lines on one mutation the later counts. None if a mutation has none."""
+    caught = {name: (who, seconds, said) for name, who, seconds, said in LINE.findall(lines)}
+    missing = [m.name for m in mutations.MUTATIONS if m.name not in caught]
+    if missing:
+        print(f"no table: {' '.join(missing)} not caught")
+        return None
+    rows, sums = ["| mutation | breaks | caught by | after |", "|---|---|---|---|"], {}
+    for mutation in mutations.MUTATIONS:
+        who, seconds, said = caught[mutation.name]
+        sums[who] = sums.get(who, 0) + 1
+        rows.append(f"| {mutation.name} | {mutation.why} | {who} ({said}) | {seconds} s |")
+    rows.append(f"| **{len(mutations.MUTATIONS)}** | | " + ", ".join(f"{who} {n}" for who, n in sums.items()) + " | |")
+    return "\n".join(rows) + "\n"
 
 
 def rewrite(text):
@@ -186,10 +201,25 @@ def rewrite(text):
         readme.write(head + MARK + text)
 
 
+def test_all(chosen, args):
+    """Prints a line a mutation; returns these lines and how many failed."""
+    lines, failed = [], 0
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for mutation, found in zip(chosen, pool.map(lambda mutation: attempt(mutation, args), chosen)):
+            text = f"{mutation.name}: {found}" if isinstance(found, Rotten) else line(mutation, found)
+            caught = not isinstance(found, Rotten) and (args.short or any(said for _, said, _ in found))
+            failed += not caught
+            lines.append(text)
+            if not (args.short and caught):
+                print(text, flush=True)
+    return lines, failed
+
+
 def main():
     parser = argparse.ArgumentParser(add_help=False)
-    for option in ("--short", "--all", "--rewrite"):
+    for option in ("--short", "--rewrite"):
         parser.add_argument(option, action="store_true")
+    parser.add_argument("--also", action="append", default=[])
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     unknown = set(args.names) - {m.name for m in mutations.MUTATIONS}
@@ -198,17 +228,12 @@ def main():
     chosen = [m for m in mutations.MUTATIONS if not args.names or m.name in args.names]
     if not args.short:
         unmutated(chosen)
-    rows, failed = [], 0
-    for mutation in chosen:
-        try:
-            found = test(mutation, args)
-            failed += 0 if args.short else not tell(mutation, found)
-            rows.append((mutation, found))
-        except Rotten as error:
-            print(f"{mutation.name}: {error}", flush=True)
-            failed += 1
-    if args.rewrite and len(rows) == len(mutations.MUTATIONS):
-        rewrite(table(rows))
+    lines, failed = test_all(chosen, args)
+    if args.rewrite:
+        before = [open(log, encoding="utf-8").read() for log in args.also]
+        text = table("\n".join(before + lines))
+        if text:
+            rewrite(text)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -369,10 +369,11 @@ static void do_err(struct world *w, const struct words *words) {
                    : is(field, "epoch") ? ERR_EPOCH
                    : is(field, "lease") ? ERR_LEASE
                    : is(field, "free")  ? ERR_FREE
+                   : is(field, "pair")  ? ERR_PAIR
                                         : ERR_NONE;
-  w->err_value[voter] = off ? 0 : (uint64_t)number_of(w, word(words, 3));
+  w->err_value[voter] = off || is(field, "pair") ? 0 : (uint64_t)number_of(w, word(words, 3));
   if (w->errs[voter] == ERR_NONE && !off)
-    world_fail(w, "a voter errs in grant, epoch, lease or free: err w grant 0, err w off");
+    world_fail(w, "a voter errs in grant, epoch, lease, free or pair: err w grant 0, err w off");
 }
 
 static void do_disk(struct world *w, const struct words *words) {

@@ -49,6 +49,8 @@ static void err(const struct world *w, struct beat *beat) {
     beat->lease_ms = (uint32_t)value;
   else if (w->errs[beat->from] == ERR_FREE)
     beat->free_ms = (uint32_t)value;
+  else if (w->errs[beat->from] == ERR_PAIR)
+    beat->sync = (struct record){beat->sync.epoch, beat->sync.version, RECORD_PAIR, NOBODY};
 }
 
 void network_send(struct world *w, unsigned from, const struct beat *beat) {

@@ -57,7 +57,7 @@ struct machine {
 };
 
 // What no voter of ours would send: a field of every beat of one voter that is not what it should be.
-enum beat_error { ERR_NONE, ERR_GRANT, ERR_EPOCH, ERR_LEASE, ERR_FREE };
+enum beat_error { ERR_NONE, ERR_GRANT, ERR_EPOCH, ERR_LEASE, ERR_FREE, ERR_PAIR };
 
 struct world {
   FILE *out; // NULL: nothing is shown

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests the tests: breaks the protocol in one place at a time, and demands that somebody notices.
 
-mutate.py [--short] [--all] [--rewrite] [NAME...]
+mutate.py [--short] [--rewrite] [NAME...]
   --short    only see that every mutation still applies and compiles
   --rewrite  put the table into tests/mutate/README.md; what is not among NAMES is taken from `--also LOG`, former output
 Each mutant has a directory of its own, build/mutate/NAME, with the changed sources, their objects and the programs linked

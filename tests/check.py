@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-STAGES = (["all"], ["pure"], ["unit"], ["scenario"], ["explore"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"],
+STAGES = (["all"], ["pure"], ["packaging"], ["unit"], ["scenario"], ["explore"], ["sim"], ["mutate-short"], ["VARIANT=asan", "unit"],
           ["VARIANT=asan", "scenario"], ["VARIANT=asan", "fuzz-replay"], ["netns-short"])
 COUNTS = ((re.compile(r"^\[  PASSED  \] (\d+) test"), ("passed",)),
           (re.compile(r"^\[  FAILED  \] (\d+) test\(s\), listed below"), ("failed",)),

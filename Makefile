@@ -79,11 +79,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 EXAMPLES ?= /etc/tanist
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-<<<<<<< HEAD
-.PHONY: all analyze completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
-=======
-.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
->>>>>>> main
+.PHONY: all analyze completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)

@@ -17,58 +17,19 @@
 //             the secondary), and pos if monitor told no position.
 // A verb that failed is tried again after a while, later each time. A verb that outlasts its deadline is
 // killed (rc 124): a health failure. A promote that fails is one too, so that the other node can lead.
+//
+// A transport without the verb start, of a broker that does not replicate, is that of a service: it runs on the
+// master alone, promote starts it, demote stops it, and not running (rc 7) is how it is elsewhere.
 #ifndef TANIST_AGENT_BROKER_VERBS_H
 #define TANIST_AGENT_BROKER_VERBS_H
 
 #include "agent/broker.h"
 #include "agent/words.h"
+#include "common/base/verb.h"
 
-// What the words to each verb are, beside those of VERBS_ALWAYS, is in tanist-drivers(7).
-#define VERBS(X)                                                                                             \
-  X(HELLO, "hello")     /* once after the start of the transport; may answer supports=VERB,VERB,... */       \
-  X(PROBE, "probe")     /* what is it now? As monitor, before anything was asked of it; monitor does too */  \
-  X(MONITOR, "monitor") /* depth: is it well? Answers are below */                                           \
-  X(POS, "pos")         /* how far do its data reach? */                                                     \
-  X(START, "start")     /* as a secondary that serves nobody, always */                                      \
-  X(PROMOTE, "promote") /* epoch, sync, paused: leads once all that was received is carried out */           \
-  X(DEMOTE, "demote")   /* serves nobody, follows nobody, keeps its data */                                  \
-  X(FENCE, "fence")     /* the same by force */                                                              \
-  X(PAUSE, "pause")     /* for_ms: acknowledges nothing until resume, demote, or for_ms are over */          \
-  X(RESUME, "resume")                                                                                        \
-  X(EVICT, "evict")     /* closes the clients' connections, and only those */                                \
-  X(WAITPOS, "waitpos") /* position: until the secondary holds it */                                         \
-  X(REJOIN, "rejoin")   /* master, master_address, epoch, orphan, diverged_*: follows that broker */         \
-  X(SYNC, "sync")       /* sync = on, off: acknowledges only what the secondary holds */                     \
-  X(STOP, "stop")       /* the process is gone when it answers */
+#define VERBS_TIMEOUT_MS 10000 // broker_settings.verb_timeout_ms, where it is 0
 
-#define VERBS_ENUM(name, text) VERB_##name,
-enum verb { VERBS(VERBS_ENUM) VERB_COUNT };
-
-#define VERB_BIT(verb) (1u << (verb))
-const char *verb_name(enum verb);                    // "promote"
-bool verb_find(const char *name, size_t length, enum verb *);
-
-// What a verb answers: 0 to 9 as OCF resource agents do.
-enum verb_rc {
-  VERB_OK = 0, // probe, monitor: runs, not as master
-  VERB_FAILED = 1,
-  VERB_ARGUMENTS = 2,
-  VERB_UNSUPPORTED = 3,
-  VERB_PERMISSION = 4,
-  VERB_INSTALLED = 5,
-  VERB_CONFIGURED = 6,
-  VERB_NOT_RUNNING = 7,
-  VERB_MASTER = 8,        // runs as master
-  VERB_FAILED_MASTER = 9, // still master, but does not work
-  VERB_STALE = 20,        // its receivers have seen a higher epoch
-  VERB_DIVERGED = 21,     // its data are no prefix of the master's
-  VERB_BEHIND = 22,       // not caught up
-  VERB_BUSY = 23,         // not now: asked again soon
-  VERB_DEGRADED = 24,     // works, but worse than it should
-  VERB_DEADLINE = 124,
-};
-
-// What it says beside. Words that the engine reads, in any answer and with any event, none of them needed:
+// What a verb answers beside its rc (common/base/verb.h). Words that the engine reads, in any answer and with any event, none of them needed:
 //   position, epoch   how far its own data reach (a number that rises; 0: holds nothing) and, where the broker
 //                     itself keeps it, the epoch of the last entry
 //   peer              as master: what the secondary holds, in the same count
@@ -79,6 +40,9 @@ enum verb_rc {
 //   note              for people: what is the matter, and what to do
 //   orphan            rejoin: the path of the file with what was cut off, where it is not the one it was told
 //   supports          hello: the verbs that it knows; all others are never asked for
+// And what every verb is told (the same in TANIST_CLUSTER and so on for a program): verb, deadline_ms, cluster,
+// node, peer, address, peer_address, username, password_file, replication, epoch, role, reason, and where they
+// are known master, master_address, since; beside them what its row in verb.h names.
 struct verb_reply {
   int rc; // enum verb_rc; any other number counts as VERB_FAILED
   struct words words;
@@ -89,6 +53,7 @@ struct verbs; // the engine
 
 // A transport. Its functions are called from the loop only, and may call none of verbs_* from within.
 struct verbs_transport {
+  bool blind; // it tells no positions: replication = "async" is allowed all the same, and status says so
   // Returns its state in *state, or a negative errno with *error. `supports` is the set of VERB_BITs that it
   // can carry, for as far as it knows before hello. Settings and their strings outlive it.
   int (*open)(void **state, struct verbs *, struct loop *, const struct broker_settings *, uint32_t *supports,

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WORDS_MAX 32
+#define WORDS_MAX 28
 #define WORDS_KEY_SIZE 24    // with the 0; a key is [a-z][a-z0-9_]*
 #define WORDS_VALUE_SIZE 544 // with the 0: any sentence of the log fits
 
@@ -33,7 +33,10 @@ const char *words_get(const struct words *, const char *key); // NULL: not there
 // False, and *value untouched, where there is none or it is no number from 0 to 2^64 - 1.
 bool words_get_uint(const struct words *, const char *key, uint64_t *value);
 
-// The same as "TANIST_KEY=value" up to NULL. `text` holds what `at` points to; neither outlives it.
+// "TANIST_KEY=value"; returns buf.
+const char *words_variable(const struct word *, char *buf, size_t size);
+
+// All of them so, up to NULL. `text` holds what `at` points to; neither outlives it.
 struct words_environment {
   char text[WORDS_MAX][WORDS_KEY_SIZE + WORDS_VALUE_SIZE + 8];
   const char *at[WORDS_MAX + 1];

@@ -73,11 +73,13 @@ PURE := $(patsubst %.c,build/pure/%.o,$(wildcard common/core/*.c))
 PURE_CALLS := memcpy|memset|memcmp|memmove|__assert_fail
 SOURCES = $(shell git ls-files '*.c' '*.h')
 JOBS ?= $(shell nproc)
-# Fixed paths of configuration, not under PREFIX: the programs look there.
-ETC := $(DESTDIR)/etc/tanist
-LIB := $(DESTDIR)$(PREFIX)/lib
+# The configuration's place is fixed, not under PREFIX: the programs look there. What a package puts elsewhere:
+LIBDIR ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+EXAMPLES ?= /etc/tanist
+SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
+.PHONY: all analyze completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -217,18 +219,33 @@ install: all ## install under DESTDIR and PREFIX; a configuration in use is neve
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/tanist-agent $(B)/tanist-witness
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/tanist
 	install -D -m 644 common/client/tanist.h $(DESTDIR)$(PREFIX)/include/tanist.h
-	install -D -m 755 $(B)/libtanist.so $(LIB)/libtanist.so.0
-	install -D -m 644 -t $(LIB) $(B)/libtanist.a
-	ln -sf libtanist.so.0 $(LIB)/libtanist.so
-	install -d -m 755 $(LIB)/pkgconfig
-	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|' common/client/tanist.pc.in >$(LIB)/pkgconfig/tanist.pc
-	install -d -m 755 $(ETC) $(LIB)/systemd/system $(LIB)/sysusers.d
-	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(ETC)/$$(basename $$f).example; done
-	for f in $(wildcard packaging/man/*.[1-8]); do \
-	  install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${f##*.} $$f; done
+	install -D -m 755 $(B)/libtanist.so $(DESTDIR)$(LIBDIR)/libtanist.so.0
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(B)/libtanist.a
+	ln -sf libtanist.so.0 $(DESTDIR)$(LIBDIR)/libtanist.so
+	install -d -m 755 $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(EXAMPLES) $(DESTDIR)$(UNITDIR)
+	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(LIBDIR)|; s|@version@|$(VERSION)|' common/client/tanist.pc.in \
+	  >$(DESTDIR)$(LIBDIR)/pkgconfig/tanist.pc
+	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(DESTDIR)$(EXAMPLES)/$$(basename $$f).example; done
+	install -m 644 etc/tanist.conf.example $(DESTDIR)$(EXAMPLES)
+	for f in $(wildcard packaging/man/*.[1-8]); do install -D -m 644 -t $(SHARE)/man/man$${f##*.} $$f; done
+	install -D -m 644 packaging/completions/tanist.bash $(SHARE)/bash-completion/completions/tanist
+	install -D -m 644 -t $(SHARE)/zsh/vendor-completions packaging/completions/_tanist
+	install -D -m 644 -t $(SHARE)/fish/vendor_completions.d packaging/completions/tanist.fish
 	for f in packaging/systemd/*.service; do \
-	  sed 's|@sbindir@|$(PREFIX)/sbin|' $$f >$(LIB)/systemd/system/$${f##*/}; done
-	install -m 644 packaging/sysusers.conf $(LIB)/sysusers.d/tanist.conf
+	  sed 's|@sbindir@|$(PREFIX)/sbin|' $$f >$(DESTDIR)$(UNITDIR)/$${f##*/}; done
+	install -D -m 644 packaging/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/tanist.conf
+completions: all ## write the shell completions anew, from what tanist --help says
+	python3 -B packaging/completions/generate.py $(B)/tanist
+packaging: all # whether what is packaged agrees with the programs, within a second
+	@python3 -B tests/packaging/static_test.py $(B)
+deb: ## build Debian packages into build/deb, out of a copy of the tree, and try them
+	@packaging/install-dependencies build package
+	@packaging/build-package deb
+	@python3 -B tests/packaging/deb_test.py build/deb
+rpm: ## build RPM packages into build/rpm, out of a copy of the tree, and look into them
+	@packaging/install-dependencies build package
+	@packaging/build-package rpm
+	@python3 -B tests/packaging/rpm_test.py build/rpm
 tidy: ## read the code with clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
 analyze: ## read the code with cppcheck

@@ -161,6 +161,7 @@ mutate: ## break the protocol in one place at a time and see that a test notices
 	@python3 -B tests/mutate/mutate.py $(if $(REWRITE),--rewrite) $(NAMES)
 mutate-short: # that every mutation still applies and compiles
 	@python3 -B tests/mutate/mutate.py --short
+	@python3 -B tests/mutate/test_table.py
 explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEPTH= the cost of a history at most)
 	@$(EXPLORE) --history $(B)/tests/explore/history.txt $(if $(STATES),--states $(STATES)) $(if $(DEPTH),--depth $(DEPTH))
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)

@@ -99,7 +99,9 @@ int agent_run(const struct agent_options *);
 
 // Tells the core what is known of the own broker.
 void agent_report(struct agent *);
-// The health checks of a configuration, whose texts must outlive them. 0 or a negative errno with *error.
+void agent_health_changed(void *agent); // the health checks' news, for a health_watch
+// health_open.c: the health checks of a configuration, whose texts must outlive them. 0 or a negative errno
+// with *error.
 int agent_open_health(struct agent *, const struct cluster_conf *, struct health **, const char **error);
 
 // reload.c: SIGHUP.

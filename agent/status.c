@@ -59,6 +59,19 @@ static struct json *check(const struct agent *a, size_t i) {
   return check;
 }
 
+/* A group, with the names of its checks. */
+static struct json *group(const struct agent *a, size_t i) {
+  const struct cluster_group *from = &a->conf.group[i];
+  struct json *group = json_new_object(), *checks = json_new_array();
+  json_put_text(group, "name", from->name);
+  json_put_text(group, "state", health_state_name(health_result(a->health)->group[i]));
+  json_put_int(group, "need", from->need);
+  for (size_t k = 0; k < from->checks.count; k++)
+    json_add_text(checks, from->checks.at[k]);
+  json_put(group, "checks", checks);
+  return group;
+}
+
 /* Said before anything is lost, not after. */
 static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   char note[160];
@@ -93,6 +106,10 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
+  struct json *groups = json_new_array();
+  for (size_t i = 0; i < a->conf.group_count; i++)
+    json_add(groups, group(a, i));
+  json_put(broker, "groups", groups);
   if (a->conf.broker.replication == REPLICATION_ASYNC)
     put_loss(a, broker, core->voter.ballot.sync.mode == RECORD_PAIR);
   if (a->conf.broker.driver == DRIVER_REDIS && a->conf.broker.replication == REPLICATION_SYNC)

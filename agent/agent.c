@@ -393,6 +393,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
   watchdog_close(a->watchdog, !a->leaving);
+  peer_off_close(a->peer_off);
   fence_agent_close(a->fence_agent);
   stall_free(a->stall);
   hooks_close(a->hooks);

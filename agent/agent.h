@@ -13,6 +13,7 @@
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/peer_off.h"
 #include "agent/realtime.h"
 #include "agent/resume.h"
 #include "agent/stall.h"
@@ -49,6 +50,7 @@ struct agent {
   struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct fence_agent *fence_agent;
+  struct peer_off *peer_off;
   struct stall *stall;
   struct watchdog *watchdog; // NULL: none
   bool watchdog_failed;

@@ -13,10 +13,11 @@ static void put_master(const struct agent *a, struct json *status) {
   const struct core *core = runner_core(a->runner);
   struct instant now = clock_now();
   unsigned leader = NOBODY;
-  if (core_leads(core, now))
-    leader = a->self;
-  else if (voter_promised(&core->voter, now) &&
-           core->peer[core->voter.promise.leader].beat.role == ROLE_MASTER)
+  const struct peer *promised = &core->peer[core->voter.promise.leader < VOTERS ? core->voter.promise.leader : 0];
+  if (core_leads(core, now)) /* who waits for its fence device (L11) is elected, and leads nobody yet */
+    leader = core_waits(core) ? NOBODY : a->self;
+  else if (voter_promised(&core->voter, now) && promised->beat.role == ROLE_MASTER &&
+           !(promised->beat.flags & BEAT_WAITS))
     leader = core->voter.promise.leader;
   json_put_text(status, "master", leader < NODES ? a->conf.voter[leader].name : NULL);
 }
@@ -268,8 +269,12 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->fence_trouble);
   char watchdog[512];
   warn_if(list, watchdog_note(a->watchdog, watchdog, sizeof watchdog));
+  char awaited[1024];
+  warn_if(list, peer_off_note(a->peer_off, awaited, sizeof awaited));
   if (fence_agent_trouble(a->fence_agent)[0] != 0)
-    warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
+    warn(list, "the fence device cannot be used, so that %s: %s",
+         a->conf.fence.agent_required ? "no failover would come about (fence.agent.required)"
+                                      : "force-master --fence would fail",
          fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
@@ -307,6 +312,7 @@ static struct json *fence(const struct agent *a) {
   } else {
     json_put_text(fence, "device", "none");
   }
+  peer_off_put(a->peer_off, fence);
   fence_gaps(a->fence, add_gap, &gaps);
   json_put(fence, "uncovered", gaps.words);
   json_put(fence, "notes", gaps.notes);

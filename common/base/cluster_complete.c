@@ -287,6 +287,10 @@ static void complete_fence_agent(struct cluster_conf *c, struct conf *conf) {
   if (command->count == 0 && c->fence.agent_options.count > 0)
     conf_error(conf, "fence.agent.options",
                "\"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  if (command->count == 0 && c->fence.agent_required)
+    conf_error(conf, "fence.agent.required",
+               "\"fence.agent.required\" is true, but \"fence.agent.command\" names no device: nobody could ever be "
+               "promoted; allowed: false, or a device");
   for (size_t i = 0; i < c->fence.agent_options.count; i++)
     check_option(c, conf, i);
 }

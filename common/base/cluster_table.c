@@ -263,9 +263,10 @@ static const struct conf_key keys[] = {
      AT(fence.agent_options),
      .help = "What it is told on its standard input, as in { username = \"root\"; password = \"...\"; ip__a = "
              "\"10.9.0.1\"; ip__b = \"10.9.0.2\"; }. A name that ends with __NODE is for turning that node off."},
-    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false", .later = "*",
+    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false",
      AT(fence.agent_required),
-     .help = "true: no failover before the device confirmed that the other node is off."},
+     .help = "true: no failover before the device has confirmed that the other node is off, or that one is heard and "
+             "nothing of a reign runs there. While the device fails, nobody leads."},
     {.path = "policy", .type = CONF_GROUP, .fallback = "",
      .help = "Who leads when both may, and how often."},
     {.path = "policy.preferred", .reload = true, .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,

@@ -368,6 +368,9 @@ static void refuses_wrong_rest(void **state) {
           "root");
   refuses(BASE "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
           "t.conf:4: \"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  refuses(BASE "fence = { agent = { required = true; }; };",
+          "t.conf:4: \"fence.agent.required\" is true, but \"fence.agent.command\" names no device: nobody could ever "
+          "be promoted; allowed: false, or a device");
   refuses(BASE "fence = { agent = { command = [ \"/x\" ]; options = { ip__c = \"10.0.0.1\"; }; }; };",
           "t.conf:4: \"fence.agent.options.ip__c\" ends with the name of no node; allowed behind \"__\": left, "
           "right");
@@ -391,7 +394,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { agent = { required = true; }; };",
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",

@@ -269,7 +269,8 @@ void redis_duty_step(struct redis *r) {
 // master.
 void redis_duty_new(struct redis *r, const struct broker_duty *former) {
   bool led = former && former->mode == BROKER_LEAD;
-  if (r->duty.mode != BROKER_LEAD || !led || former->epoch != r->duty.epoch)
+  bool another = former && (!led || former->epoch != r->duty.epoch); // the first one may be one gone on with (L10)
+  if (r->duty.mode != BROKER_LEAD || another)
     r->distrust = false;
   r->since = clock_now();
   r->reached = r->untold = r->drain_known = false;
@@ -293,12 +294,12 @@ void redis_duty_reborn(struct redis *r) {
   r->has_keys = false;
   redis_kept_forget(&r->kept);
   r->epoch = 0;
-  if (!r->has_duty)
-    return;
-  if (r->duty.mode == BROKER_LEAD) {
+  if (!r->has_duty || r->duty.mode == BROKER_LEAD) { // without one yet: it led under the agent before (L10)
     r->distrust = r->dead = true;
     r->distrust_until = instant_in_ms(r->settings.lease_ms);
   }
+  if (!r->has_duty)
+    return;
   may_act(r, STEP_DEMOTE);
   send_demote(r, true);
 }

@@ -121,7 +121,7 @@ $(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
-$(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
+$(B)/tests/bench/client: $(B)/tests/bench/client.o $(B)/common/client/page.o $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 $(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
 	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
@@ -141,7 +141,7 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) $(B)/tests/bench/client # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)

@@ -54,7 +54,7 @@ EXPLORE := $(B)/tests/explore/explore
 WORLD := $(filter-out %/runner.o %/table.o %/failures.o,$(SCENARIO))
 # The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
-PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
+PAGE := $(patsubst %,$(B)/common/client/%.o,page orphan keep)
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
@@ -99,7 +99,7 @@ $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 # What the doctor tries out: the fence, and who answers for an address.
 DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
-$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
+$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(filter-out %/page.o,$(PAGE)) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 # A recording stand-in for the file with the system calls.
 $(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o

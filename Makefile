@@ -185,6 +185,7 @@ MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
+	tests/netns/driver_suite
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
 	@$(MAKE) --no-print-directory matrix
 matrix: all tools ## play the fault matrix alone
@@ -194,6 +195,7 @@ netns-short-e2e: netns-ready
 	python3 -B tests/netns/run.py --short --jobs 4
 netns-short-fence: netns-ready
 	python3 -B tests/netns/fence_test.py --short
+	tests/netns/driver_suite --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 netns-short: netns-short-e2e netns-short-fence
 bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)

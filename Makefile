@@ -54,7 +54,7 @@ EXPLORE := $(B)/tests/explore/explore
 WORLD := $(filter-out %/runner.o %/table.o %/failures.o,$(SCENARIO))
 # The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
-PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
+PAGE := $(patsubst %,$(B)/common/client/%.o,page orphan keep)
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
@@ -103,7 +103,7 @@ $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 # What the doctor tries out: the fence, and who answers for an address.
 DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
-$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
+$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(filter-out %/page.o,$(PAGE)) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 # A recording stand-in for the file with the system calls.
 $(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o
@@ -130,7 +130,7 @@ $(FUZZERS): %: %.o $(FUZZ_PARTS) $(PARTS)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $(LINKED) $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
-$(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
+$(B)/tests/bench/client: $(B)/tests/bench/client.o $(B)/common/client/page.o $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 $(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
 	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
@@ -150,7 +150,7 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) $(B)/tests/bench/client # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@python3 -B tests/unit/run.py $^
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)

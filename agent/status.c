@@ -85,6 +85,20 @@ static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   json_put_text(broker, "note", note);
 }
 
+/* What the broker tells of itself. While it is not reachable, its check says what is wrong. */
+static void put_own_word(const struct broker_view *view, struct json *broker) {
+  if (view->reachable && view->trouble[0] != 0) {
+    struct json *notes = json_new_array();
+    json_add_text(notes, view->trouble);
+    json_put(broker, "notes", notes);
+  }
+  if (!view->counts)
+    return;
+  json_put_uint(broker, "received", view->received);
+  json_put_uint(broker, "acknowledged", view->acknowledged);
+  json_put_uint(broker, "delivered", view->delivered);
+}
+
 static struct json *broker(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   const struct broker_view *view = broker_view(a->broker);
@@ -106,6 +120,7 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
+  put_own_word(view, broker);
   struct json *groups = json_new_array();
   for (size_t i = 0; i < a->conf.group_count; i++)
     json_add(groups, group(a, i));

@@ -262,6 +262,7 @@ static int open_broker(struct agent *a) {
                               .beat_ms = a->conf.beat_ms,
                               .lease_ms = a->conf.lease_ms,
                               .page = a->state_page,
+                              .options = &a->conf.broker.options,
                               .incarnation = resume_incarnation(a),
                               .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
                               .probe_every_ms = probe != NULL ? probe->every_ms : 200,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library};
+static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library, &broker_postgresql};
 
 struct broker {
   const struct broker_driver *driver;
@@ -23,10 +23,10 @@ const struct broker_driver *broker_find(const char *name) {
 int broker_open(struct broker **out, struct loop *loop, const struct broker_settings *settings,
                 const struct broker_watch *watch, const char **error) {
   const struct broker_driver *driver = broker_find(settings->driver);
-  *error = "broker.driver: no such driver; there are \"none\", \"redis\" and \"library\"";
+  *error = "broker.driver: no such driver; there are \"none\", \"redis\", \"postgresql\" and \"library\"";
   if (!driver)
     return -EINVAL;
-  *error = "broker.replication = \"sync\" needs a driver whose broker replicates, \"redis\" or \"library\"; use \"none\" or "
+  *error = "broker.replication = \"sync\" needs a driver whose broker replicates, \"redis\", \"postgresql\" or \"library\"; use \"none\" or "
            "\"shared\"";
   if (settings->replication == REPLICATION_SYNC && !driver->replicates)
     return -EINVAL;

@@ -21,6 +21,7 @@
 #include "common/core/types.h"
 
 struct broker;
+struct conf_map;
 struct state_page;
 
 // What a driver knows of its broker right now.
@@ -59,6 +60,7 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  const struct conf_map *options; // broker.options; NULL: none
 };
 
 struct broker_driver {
@@ -100,6 +102,6 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_postgresql;
 
 #endif

@@ -232,6 +232,10 @@ void pg_server_command(const struct pg_server *s, struct pg_command *c, const ch
     pg_command_add(c, c->group);
     pg_command_add(c, "--init-groups");
     pg_command_add(c, "--");
+  } else if (geteuid() != 0) { // what the agent may beyond its user is not for a database
+    pg_command_add(c, "setpriv");
+    pg_command_add(c, "--ambient-caps=-all");
+    pg_command_add(c, "--");
   }
   snprintf(c->program, sizeof c->program, "%s/%s", s->settings.bin_directory, program);
   pg_command_add(c, c->program);

@@ -136,6 +136,9 @@ void cluster_free(struct cluster_conf *); // a cleared struct is allowed
 // What holds between the keys, and what derives from others; called by cluster_load. Errors go to conf.
 void cluster_complete(struct cluster_conf *, struct conf *);
 
+// The same of what driver "postgresql" wants.
+void cluster_complete_postgresql(const struct cluster_conf *, struct conf *);
+
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);
 

@@ -232,6 +232,11 @@ static void complete_broker(struct cluster_conf *c, struct conf *conf) {
   take_peers(c, conf);
   if (c->broker.driver != DRIVER_NONE)
     check_reach(c, conf);
+  if (c->broker.driver == DRIVER_POSTGRESQL)
+    cluster_complete_postgresql(c, conf);
+  else if (c->broker.options.count > 0)
+    conf_error(conf, "broker.options", "\"broker.options\" is given, but driver \"%s\" has none; allowed: nothing here",
+               cluster_driver_name(c));
 }
 
 // ---- health ----

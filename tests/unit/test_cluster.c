@@ -395,7 +395,6 @@ static void refuses_what_is_not_built(void **state) {
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "broker = { driver = \"postgresql\"; };",
       "broker = { driver = \"exec\"; };",
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
@@ -542,7 +541,7 @@ static void printed_examples_are_valid(void **state) {
 }
 
 static void shipped_configurations_are_valid(void **state) {
-  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf"};
+  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf", "etc/postgresql-pair.conf"};
   (void)state;
   for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
     size_t n;

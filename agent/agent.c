@@ -47,7 +47,7 @@ static void on_broker(void *arg) {
   agent_report(a);
 }
 
-static void on_health(void *arg) {
+void agent_health_changed(void *arg) {
   struct agent *a = arg;
   const struct health_result *health = health_result(a->health);
   const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
@@ -250,57 +250,23 @@ static void on_orphaned(void *arg, const char *path) {
   }
 }
 
+static void describe(void *arg, uint64_t epoch, struct words *words) {
+  hooks_words(arg, epoch, NULL, words);
+}
+
 static int open_broker(struct agent *a) {
-  const struct cluster_check *probe = cluster_broker_check(&a->conf);
-  struct broker_settings s = {.cluster = a->conf.name,
-                              .self = (uint8_t)a->self,
-                              .driver = cluster_driver_name(&a->conf),
-                              .address = a->conf.broker.address,
-                              .username = a->conf.broker.username,
-                              .password_file = a->conf.broker.password_file,
-                              .replication = (uint8_t)a->conf.broker.replication,
-                              .beat_ms = a->conf.beat_ms,
-                              .lease_ms = a->conf.lease_ms,
-                              .page = a->state_page,
-                              .options = &a->conf.broker.options,
-                              .incarnation = resume_incarnation(a),
-                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
-                              .probe_every_ms = probe != NULL ? probe->every_ms : 200,
-                              .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
-  for (unsigned i = 0; i < NODES; i++)
-    s.peers[i] = a->conf.broker.peers[i];
+  struct broker_settings s;
+  broker_settings_of(&s, &a->conf, a->self);
+  s.page = a->state_page;
+  s.incarnation = resume_incarnation(a);
+  s.orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans);
+  s.describe = describe;
+  s.describe_arg = a;
   struct broker_watch watch = {
       .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;
   int rc = broker_open(&a->broker, a->loop, &s, &watch, &error);
   return rc != 0 ? fail("broker", error, rc) : 0;
-}
-
-int agent_open_health(struct agent *a, const struct cluster_conf *conf, struct health **out,
-                      const char **error) {
-  static const enum health_kind kinds[] = {
-      [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
-  struct health_settings s = {.count = conf->check_count, .dead_when = (uint16_t)conf->dead_when};
-  unsigned turn = 1 - a->exec_turn;
-  memset(a->exec_command[turn], 0, sizeof a->exec_command[turn]);
-  for (size_t i = 0; i < conf->check_count; i++) {
-    const struct cluster_check *from = &conf->check[i];
-    for (size_t k = 0; k < from->command.count; k++)
-      a->exec_command[turn][i][k] = from->command.at[k];
-    s.check[i] = (struct health_check){.name = from->name,
-                                       .kind = kinds[from->kind],
-                                       .address = from->address,
-                                       .command = a->exec_command[turn][i],
-                                       .every_ms = from->every_ms,
-                                       .timeout_ms = from->timeout_ms,
-                                       .fall = (uint16_t)from->fall,
-                                       .rise = (uint16_t)from->rise};
-  }
-  struct health_watch watch = {.arg = a, .changed = on_health};
-  int rc = health_open(out, a->loop, &s, &watch, error);
-  if (rc == 0)
-    a->exec_turn = turn;
-  return rc;
 }
 
 static int open_health(struct agent *a) {
@@ -427,6 +393,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
   watchdog_close(a->watchdog, !a->leaving);
+  peer_off_close(a->peer_off);
   fence_agent_close(a->fence_agent);
   stall_free(a->stall);
   hooks_close(a->hooks);

@@ -9,6 +9,7 @@
 
 #include "common/base/conf.h"
 #include "common/base/net.h"
+#include "common/base/verb.h"
 #include "common/core/budget.h"
 #include "common/core/types.h"
 
@@ -48,7 +49,8 @@ struct cluster_check {
 struct cluster_group {
   const char *name;
   struct conf_texts checks;
-  int64_t need; // as CONF_WORD_OR_U32 has it
+  uint32_t members; // the same as bits, by their number in `check`; each in one group at most
+  int64_t need;     // so many of them must be down, 1 to their count: "any" is 1, "all" is all
 };
 
 // The words of the file, in the order of the table's `words`.
@@ -92,11 +94,14 @@ struct cluster_conf {
     uint64_t max_lag_bytes;
     uint32_t degrade_ms, join_hold_ms;
     bool strict;
+    struct conf_texts commands[VERB_COUNT]; // exec: by enum verb
+    struct conf_texts command;              // coprocess
+    uint32_t verb_timeout_ms;
   } broker;
 
   struct cluster_check check[CLUSTER_CHECKS_MAX];
   size_t check_count;
-  int64_t dead_when; // so many checks must be down, 1 to check_count: "any" is 1, "all" is all
+  int64_t dead_when; // so many groups, and checks in none, must be down: "any" is 1, "all" is all
   struct cluster_group group[CLUSTER_GROUPS_MAX];
   size_t group_count;
 
@@ -135,6 +140,10 @@ void cluster_free(struct cluster_conf *); // a cleared struct is allowed
 
 // What holds between the keys, and what derives from others; called by cluster_load. Errors go to conf.
 void cluster_complete(struct cluster_conf *, struct conf *);
+void cluster_complete_health(struct cluster_conf *, struct conf *); // of it: health, groups, dead_when
+
+// Of drivers that are driven by verbs: what they need is there, and nothing of another driver's.
+void cluster_complete_driver(struct cluster_conf *, struct conf *);
 
 // The same of what driver "postgresql" wants.
 void cluster_complete_postgresql(const struct cluster_conf *, struct conf *);

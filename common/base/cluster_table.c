@@ -55,6 +55,9 @@ static bool is_path(const char *text) {
 
 // ---- the table ----
 
+#define VERB_ROW(name, text, what)                                                                           \
+  {.path = "broker.commands." text, COMMAND, AT(broker.commands[VERB_##name]), .help = what "."},
+
 #define AT(member) .at = offsetof(struct cluster_conf, member)
 #define IN(type, member) .at = offsetof(struct type, member)
 #define NAME .min = 1, .max = CLUSTER_NAME_MAX, .fits = cluster_is_name, .allowed = NAME_FORM
@@ -92,6 +95,8 @@ static bool is_path(const char *text) {
   "  { name = \"orders\"; check = \"exec\"; command = [ \"/etc/tanist/check-orders\" ]; every_ms = 1000; "   \
   "}\n"                                                                                                      \
   ")"
+
+#define GROUPS_EXAMPLE "( { name = \"service\"; checks = [ \"port\", \"orders\" ]; need = \"all\"; } )"
 
 // A voter's three keys, for a node in its list and for the witness.
 #define VOTER_KEYS(prefix, place_name, place_addresses, place_key)                                           \
@@ -159,14 +164,15 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "exec|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .later = "coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
-     .help = "Where each agent reaches its own broker; must be given with a driver."},
+     .help = "Where each agent reaches its own broker; must be given with a driver, but for a service: exec, "
+             "coprocess, ocf and systemd where replication is shared or none."},
     {.path = "broker.peers", .type = CONF_MAP, .max = NODES, ADDRESS, .fallback = "", AT(broker.peer_map),
      .help = "How each broker reaches the other, by the names of the nodes, as in " "{ a = "
-             "\"10.0.0.1:6379\"; b = \"10.0.0.2:6379\"; }; must be given with a driver."},
+             "\"10.0.0.1:6379\"; b = \"10.0.0.2:6379\"; }; must be given where broker.address must."},
     {.path = "broker.username", .type = CONF_TEXT, .min = 0, .max = 128, .fallback = "", AT(broker.username),
      .help = "As whom the agent, and the other broker, log in."},
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
@@ -176,7 +182,7 @@ static const struct conf_key keys[] = {
      .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
              "log_file, conninfo."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
-     .fallback = "", .otherwise = "\"none\" with driver \"none\", else \"sync\"", .example = "\"sync\"",
+     .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
      .help = "How the brokers replicate: sync, nothing acknowledged is lost; async, up to max_lag_bytes; "
              "shared, one storage; none, no state."},
@@ -189,6 +195,13 @@ static const struct conf_key keys[] = {
      .help = "So long must the secondary keep up before it counts again, ms."},
     {.path = "broker.strict", .type = CONF_BOOL, .fallback = "false", AT(broker.strict),
      .help = "true: the master never goes on alone; without the secondary nothing is acknowledged."},
+    {.path = "broker.commands", .type = CONF_GROUP, .fallback = "",
+     .help = "With exec: a program and its arguments for each verb, as in start = [ \"/etc/tanist/my-broker\", "
+             "\"start\" ]; monitor, promote and demote must be given. What they are told and what they answer is "
+             "in tanist-drivers(7)."},
+    VERBS(VERB_ROW)
+    {.path = "broker.verb_timeout_ms", DURATION(100, HOUR_MS), .fallback = "10000", AT(broker.verb_timeout_ms),
+     .help = "With exec and its like: what start, promote, demote, rejoin or stop have not done by then is ended, ms."},
     {.path = "health", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),
      .otherwise = "the one check \"broker\"", .count_at = offsetof(struct cluster_conf, check_count),
      .stride = sizeof(struct cluster_check), .example = HEALTH_EXAMPLE,
@@ -212,11 +225,13 @@ static const struct conf_key keys[] = {
      .help = "So many successes in a row: up."},
     {.path = "dead_when", .reload = true, .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1, .max = CLUSTER_CHECKS_MAX,
      .fallback = "any", AT(dead_when),
-     .help = "How many of the checks must be down for the broker to be dead; at most as many as there are."},
-    {.path = "groups", .reload = true, .type = CONF_LIST, .fallback = "", .later = "*", .min = 0, .max = CLUSTER_GROUPS_MAX,
+     .help = "How many must be down for the broker to be dead, of the groups and the checks in none; at most as "
+             "many as there are."},
+    {.path = "groups", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_GROUPS_MAX,
      AT(group), .count_at = offsetof(struct cluster_conf, group_count),
      .stride = sizeof(struct cluster_group),
-     .help = "Checks that count as one."},
+     .example = GROUPS_EXAMPLE,
+     .help = "Checks that count as one: a check in a group counts with that alone. A check is in one group at most."},
     {.path = "groups[].name", .type = CONF_TEXT, NAME, IN(cluster_group, name),
      .help = "What people call it."},
     {.path = "groups[].checks", .type = CONF_TEXTS, .min = 1, .max = CLUSTER_CHECKS_MAX,
@@ -224,7 +239,7 @@ static const struct conf_key keys[] = {
      .help = "The checks in it."},
     {.path = "groups[].need", .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1,
      .max = CLUSTER_CHECKS_MAX, .fallback = "any", IN(cluster_group, need),
-     .help = "How many of them must be down."},
+     .help = "How many of them must be down for the group to be down."},
     {.path = "fence", .type = CONF_GROUP, .fallback = "",
      .help = "What ends a master that does not end itself."},
     {.path = "fence.kernel", .type = CONF_WORD, .words = "require|prefer|off", .fallback = "require",
@@ -251,9 +266,10 @@ static const struct conf_key keys[] = {
      AT(fence.agent_options),
      .help = "What it is told on its standard input, as in { username = \"root\"; password = \"...\"; ip__a = "
              "\"10.9.0.1\"; ip__b = \"10.9.0.2\"; }. A name that ends with __NODE is for turning that node off."},
-    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false", .later = "*",
+    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false",
      AT(fence.agent_required),
-     .help = "true: no failover before the device confirmed that the other node is off."},
+     .help = "true: no failover before the device has confirmed that the other node is off, or that one is heard and "
+             "nothing of a reign runs there. While the device fails, nobody leads."},
     {.path = "policy", .type = CONF_GROUP, .fallback = "",
      .help = "Who leads when both may, and how often."},
     {.path = "policy.preferred", .reload = true, .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,

@@ -37,4 +37,9 @@ static void check_commands(const struct cluster_conf *c, struct conf *conf) {
 
 void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
   check_commands(c, conf);
+  if (c->broker.driver == DRIVER_POSTGRESQL)
+    cluster_complete_postgresql(c, conf);
+  else if (c->broker.options.count > 0)
+    conf_error(conf, "broker.options", "\"broker.options\" is given, but driver \"%s\" has none; allowed: nothing here",
+               cluster_driver_name(c));
 }

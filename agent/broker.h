@@ -118,6 +118,6 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_coprocess;
 
 #endif

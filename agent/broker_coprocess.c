@@ -177,7 +177,7 @@ static int64_t restart_ms(struct coprocess *c) {
 
 static void gone(struct coprocess *c, const char *how) {
   int64_t ms = restart_ms(c);
-  snprintf(c->why, sizeof c->why, "the co-process %.60s: started again in %lld ms; %.50s", how, (long long)ms,
+  snprintf(c->why, sizeof c->why, "the co-process %.60s: started again in %d ms; %.48s", how, (int)ms,
            c->said[0] != 0 ? c->said : "see broker.command");
   if (c->starts > 1)
     log_warning("broker: %s", c->why);

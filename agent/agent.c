@@ -66,6 +66,7 @@ static void start(struct agent *a) {
   agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
   agent_report(a);
+  agent_order_give(a);
 }
 
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed

@@ -164,7 +164,7 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "postgresql|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .later = "ocf|systemd", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
@@ -178,6 +178,9 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
+     .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
+             "log_file, conninfo."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
      .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),

@@ -396,7 +396,6 @@ static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "broker = { driver = \"postgresql\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
   };

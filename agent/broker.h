@@ -32,6 +32,7 @@ struct broker_view {
   bool reachable; // it answered the last probe in time
   bool dead; // proof of death: the connection was reset and a new one refused, or another incarnation answers
   bool writable; // as master it takes writes
+  bool unfit;    // it answers, but does not keep or take what it is sent: `trouble` says why; it must not lead
   bool link;     // as master: the secondary is attached; as secondary: attached to the master it is to follow
   struct position position; // (0,0): empty, holds no data at all; else offset >= 1
   struct position peer;     // as master: what the secondary holds; (0,0) unknown

@@ -14,7 +14,7 @@ endif
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
 FLAGS_release := -O2 -g $(HARDEN)
 FLAGS_debug := -O0 -g3 -fPIE
-FLAGS_asan := -O1 -g3 -fPIE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_asan := -O1 -g1 -fPIE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -g3 -fPIE -fsanitize=thread
 FLAGS_cover := -O0 -g3 -fPIE --coverage
 # clang's: assertions of what a fuzz target finds are told with a stack, and everything counts edges for libFuzzer
@@ -64,6 +64,8 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuz
 FUZZ_PARTS := $(patsubst %,$(B)/tests/fuzz/%.o,$(if $(filter fuzz,$(VARIANT)),,replay) cluster daemon input slot)
 FUZZ_MAIN_fuzz := -fsanitize=fuzzer
 TOOLS := $(patsubst %,$(B)/tests/support/%,asker observer writer relay flood) $(B)/tests/support/wallclock.so $(patsubst %,$(B)/tests/broker/%,broker produce consume republish)
+# What tests link of everything: an archive, so that each links what it calls and no more.
+PARTS := $(B)/parts.a
 PROGRAMS := $(B)/tanist-agent $(B)/tanist-witness $(B)/tanist
 
 # The core once more, without optimisation, which can hide a call: for `pure`.
@@ -71,11 +73,13 @@ PURE := $(patsubst %.c,build/pure/%.o,$(wildcard common/core/*.c))
 PURE_CALLS := memcpy|memset|memcmp|memmove|__assert_fail
 SOURCES = $(shell git ls-files '*.c' '*.h')
 JOBS ?= $(shell nproc)
-# Fixed paths of configuration, not under PREFIX: the programs look there.
-ETC := $(DESTDIR)/etc/tanist
-LIB := $(DESTDIR)$(PREFIX)/lib
+# The configuration's place is fixed, not under PREFIX: the programs look there. What a package puts elsewhere:
+LIBDIR ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+EXAMPLES ?= /etc/tanist
+SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: all analyze bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-short pure scenario sim tidy tools unit trial
+.PHONY: all analyze completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -104,11 +108,16 @@ $(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $
 # A recording stand-in for the file with the system calls.
 $(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg,--libs,cmocka)
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent) $(call pkg,--libs,cmocka)
+LINKED = $(filter %.o,$^) $(filter %.a,$^)
+# Thin, and by quick append: it holds no copies, and some files of two parts have one name.
+$(PARTS): $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
+	@rm -f $@
+	ar qcsT $@ $^
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(PARTS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
-$(B)/tests/support/%: $(B)/tests/support/%.o $(AGENT) $(PAGE) $(BASE) $(CORE)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
+$(B)/tests/support/%: $(B)/tests/support/%.o $(PARTS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent)
 # What of the base it takes: the ballot's real reader and writer, and the epoch history.
 SIM_BASE := $(call objects,$(addsuffix .c,$(addprefix common/base/,ballot durable slot crc) common/client/history common/client/keep))
 $(SIM): $(call objects,$(wildcard tests/sim/*.c)) $(SIM_BASE) $(CORE)
@@ -117,8 +126,8 @@ $(B)/tests/scenario/runner: $(SCENARIO) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 $(EXPLORE): $(call objects,$(wildcard tests/explore/*.c)) $(WORLD) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
-$(FUZZERS): %: %.o $(FUZZ_PARTS) $(AGENT) $(WITNESS) $(PAGES) $(BASE) $(CORE)
-	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $^ $(LIBS_agent)
+$(FUZZERS): %: %.o $(FUZZ_PARTS) $(PARTS)
+	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $(LINKED) $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
@@ -143,7 +152,7 @@ build/pure/%.o: %.c
 
 tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
-	@failed=0; for t in $^; do echo "== $$t"; $$t || failed=1; done; exit $$failed
+	@python3 -B tests/unit/run.py $^
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
@@ -152,6 +161,7 @@ mutate: ## break the protocol in one place at a time and see that a test notices
 	@python3 -B tests/mutate/mutate.py $(if $(REWRITE),--rewrite) $(NAMES)
 mutate-short: # that every mutation still applies and compiles
 	@python3 -B tests/mutate/mutate.py --short
+	@python3 -B tests/mutate/test_table.py
 explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEPTH= the cost of a history at most)
 	@$(EXPLORE) --history $(B)/tests/explore/history.txt $(if $(STATES),--states $(STATES)) $(if $(DEPTH),--depth $(DEPTH))
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
@@ -172,17 +182,20 @@ pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and ke
 PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 # MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
 MATRIX ?= 2
-netns: all tools $(PROBES) ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
+netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
 	@$(MAKE) --no-print-directory matrix
 matrix: all tools ## play the fault matrix alone
 	python3 -B tests/netns/matrix.py --seed $(or $(SEED),1) $(if $(filter all,$(MATRIX)),--all,--each $(MATRIX))
-netns-short: all tools $(PROBES)
-	python3 -B tests/netns/run.py --short
+netns-ready: all tools $(PROBES)
+netns-short-e2e: netns-ready
+	python3 -B tests/netns/run.py --short --jobs 4
+netns-short-fence: netns-ready
 	python3 -B tests/netns/fence_test.py --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
+netns-short: netns-short-e2e netns-short-fence
 bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
 	@python3 -B tests/netns/fence_bench.py --runs $(or $(RUNS),100)
 fuzzers: $(FUZZERS)
@@ -206,18 +219,33 @@ install: all ## install under DESTDIR and PREFIX; a configuration in use is neve
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/tanist-agent $(B)/tanist-witness
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(B)/tanist
 	install -D -m 644 common/client/tanist.h $(DESTDIR)$(PREFIX)/include/tanist.h
-	install -D -m 755 $(B)/libtanist.so $(LIB)/libtanist.so.0
-	install -D -m 644 -t $(LIB) $(B)/libtanist.a
-	ln -sf libtanist.so.0 $(LIB)/libtanist.so
-	install -d -m 755 $(LIB)/pkgconfig
-	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|' common/client/tanist.pc.in >$(LIB)/pkgconfig/tanist.pc
-	install -d -m 755 $(ETC) $(LIB)/systemd/system $(LIB)/sysusers.d
-	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(ETC)/$$(basename $$f).example; done
-	for f in $(wildcard packaging/man/*.[1-8]); do \
-	  install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${f##*.} $$f; done
+	install -D -m 755 $(B)/libtanist.so $(DESTDIR)$(LIBDIR)/libtanist.so.0
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(B)/libtanist.a
+	ln -sf libtanist.so.0 $(DESTDIR)$(LIBDIR)/libtanist.so
+	install -d -m 755 $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(EXAMPLES) $(DESTDIR)$(UNITDIR)
+	sed 's|@prefix@|$(PREFIX)|; s|@libdir@|$(LIBDIR)|; s|@version@|$(VERSION)|' common/client/tanist.pc.in \
+	  >$(DESTDIR)$(LIBDIR)/pkgconfig/tanist.pc
+	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(DESTDIR)$(EXAMPLES)/$$(basename $$f).example; done
+	install -m 644 etc/tanist.conf.example $(DESTDIR)$(EXAMPLES)
+	for f in $(wildcard packaging/man/*.[1-8]); do install -D -m 644 -t $(SHARE)/man/man$${f##*.} $$f; done
+	install -D -m 644 packaging/completions/tanist.bash $(SHARE)/bash-completion/completions/tanist
+	install -D -m 644 -t $(SHARE)/zsh/vendor-completions packaging/completions/_tanist
+	install -D -m 644 -t $(SHARE)/fish/vendor_completions.d packaging/completions/tanist.fish
 	for f in packaging/systemd/*.service; do \
-	  sed 's|@sbindir@|$(PREFIX)/sbin|' $$f >$(LIB)/systemd/system/$${f##*/}; done
-	install -m 644 packaging/sysusers.conf $(LIB)/sysusers.d/tanist.conf
+	  sed 's|@sbindir@|$(PREFIX)/sbin|' $$f >$(DESTDIR)$(UNITDIR)/$${f##*/}; done
+	install -D -m 644 packaging/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/tanist.conf
+completions: all ## write the shell completions anew, from what tanist --help says
+	python3 -B packaging/completions/generate.py $(B)/tanist
+packaging: all # whether what is packaged agrees with the programs, within a second
+	@python3 -B tests/packaging/static_test.py $(B)
+deb: ## build Debian packages into build/deb, out of a copy of the tree, and try them
+	@packaging/install-dependencies build package
+	@packaging/build-package deb
+	@python3 -B tests/packaging/deb_test.py build/deb
+rpm: ## build RPM packages into build/rpm, out of a copy of the tree, and look into them
+	@packaging/install-dependencies build package
+	@packaging/build-package rpm
+	@python3 -B tests/packaging/rpm_test.py build/rpm
 tidy: ## read the code with clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
 analyze: ## read the code with cppcheck

@@ -2,9 +2,13 @@
 #include "agent/broker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library};
 
@@ -54,6 +58,18 @@ void broker_kill_clients(struct broker *broker) {
 
 const struct broker_view *broker_view(const struct broker *broker) {
   return broker->driver->view(broker->state);
+}
+
+void broker_bound(struct broker_view *view) {
+  if (view->peer.epoch >= EPOCH_MAX)
+    view->peer = (struct position){0, 0};
+  if (view->position.epoch < EPOCH_MAX)
+    return;
+  snprintf(view->trouble, sizeof view->trouble,
+           "the broker reports the epoch %" PRIu64 ", and none reaches 2^63: not fit to lead; see what it takes its epoch from",
+           view->position.epoch);
+  view->position = (struct position){0, view->position.offset > 0 ? view->position.offset : 1};
+  view->reachable = view->writable = false;
 }
 
 void broker_close(struct broker *broker) {

@@ -82,6 +82,10 @@ void broker_apply(struct broker *, const struct broker_duty *);
 const struct broker_view *
 broker_view(const struct broker *); // belongs to the driver, changes under the reader
 
+// For drivers whose broker names epochs itself, last thing before a view is shown: one that cannot be (EPOCH_MAX and above;
+// no beat could tell it) makes the broker unfit, with what is wrong in `trouble`. Its data stays data, of no known epoch.
+void broker_bound(struct broker_view *);
+
 // Closes the connections of the broker's clients (replication and our own stay), so that they meet a reset
 // instead of silence: to be called while the virtual IP is still held, right before it is dropped (L8). Best
 // effort, beside any duty: the request is on its way to the broker when this returns, and `cleared` is called

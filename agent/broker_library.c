@@ -47,9 +47,13 @@ struct library {
 // ---- what there is to see ----
 
 // An empty log that has been part of a reign is not "no data": offsets are one above the broker's positions.
+static uint64_t above(uint64_t position) {
+  return position < UINT64_MAX ? position + 1 : position;
+}
+
 static struct position position(const struct library *l, uint64_t own_epoch, uint64_t durable) {
   uint64_t epoch = own_epoch > l->epoch ? own_epoch : l->epoch;
-  return epoch == 0 && durable == 0 ? (struct position){0, 0} : (struct position){epoch, durable + 1};
+  return epoch == 0 && durable == 0 ? (struct position){0, 0} : (struct position){epoch, above(durable)};
 }
 
 static bool leads(const struct library *l) {
@@ -99,9 +103,10 @@ static void update_view(struct library *l) {
   v->position = position(l, r->epoch, r->durable);
   v->peer = (struct position){0, 0};
   if (leads(l) && r->peer_epoch == l->duty.epoch)
-    v->peer = (struct position){r->peer_epoch, r->peer_position + 1};
+    v->peer = (struct position){r->peer_epoch, above(r->peer_position)};
   snprintf(v->state, sizeof v->state, "%s", state_of(l));
   set_trouble(l);
+  broker_bound(v);
 }
 
 static bool differs(const struct broker_view *a, const struct broker_view *b) {

@@ -26,6 +26,7 @@ import mutations
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD, MUTANTS = "build/release", "build/mutate"
+PARTS = f"{BUILD}/parts.a"  # what unit tests link
 README = os.path.join(HERE, "README.md")
 os.environ.pop("REWRITE", None)  # the table is meant, not the scenarios: a mutant would be taken for right
 JOBS = int(os.environ.get("JOBS", os.cpu_count() or 1))
@@ -90,14 +91,15 @@ def recipe(files, targets):
     key = (tuple(files), tuple(targets))
     if key not in RECIPES:
         changed = [argument for file in files for argument in ("-W", file)]
-        RECIPES[key] = [line for line in make("-n", *changed, *targets).splitlines() if " -o " in line]
+        RECIPES[key] = [line for line in make("-n", *changed, *targets).splitlines()
+                        if " -o " in line or line.startswith(f"ar qcsT {PARTS} ")]
     return RECIPES[key]
 
 
 def build(home, files, targets):
     """The same, from the changed sources, into the mutant's directory."""
     ours = {file: f"{home}/{file}" for file in files}
-    for made in [f"{BUILD}/{os.path.splitext(file)[0]}.o" for file in files] + list(targets):
+    for made in [f"{BUILD}/{os.path.splitext(file)[0]}.o" for file in files] + [PARTS] + list(targets):
         ours[made] = home + made[len(BUILD):]
         os.makedirs(os.path.join(ROOT, os.path.dirname(ours[made])), exist_ok=True)
     for line in recipe(files, targets):
@@ -177,15 +179,15 @@ def line(mutation, found):
     return f"{mutation.name}: {SURVIVED.format(why='breaks ' + mutation.why)}"
 
 
-LINE = re.compile(r"^([a-z-]+): caught by (.+) after ([\d.]+) s \((.*)\)$", re.MULTILINE)
+LINE = re.compile(r"([a-z-]+): (?:caught by (.+) after ([\d.]+) s \((.*)\)$)?")
 
 
-def table(lines):
-    """From what was printed; of two lines on one mutation the later counts. None if a mutation has none."""
-    caught = {name: (who, seconds, said) for name, who, seconds, said in LINE.findall(lines)}
-    missing = [m.name for m in mutations.MUTATIONS if m.name not in caught]
+def table(text):
+    """From what was printed; of two lines on one mutation the later counts. None if a mutation was not caught."""
+    caught = {found[1]: found.groups()[1:] for found in map(LINE.match, text.splitlines()) if found}
+    missing = [m.name for m in mutations.MUTATIONS if not caught.get(m.name, (None,))[0]]
     if missing:
-        print(f"no table: {' '.join(missing)} not caught")
+        print(f"no table: not caught: {' '.join(missing)}")
         return None
     rows, sums = ["| mutation | breaks | caught by | after |", "|---|---|---|---|"], {}
     for mutation in mutations.MUTATIONS:

@@ -469,7 +469,7 @@ def main():
     if space.inside():
         return run_inside(arguments)
     return fence_world.each_mechanism(os.path.abspath(__file__), sys.argv[1:], arguments.mechanism,
-                                      jobs=2 if arguments.short else 1)  # figures are for who waits for them
+                                      jobs=len(fence_world.MECHANISMS) if arguments.short else 1)  # figures are for who waits for them
 
 
 if __name__ == "__main__":

@@ -227,6 +227,7 @@ install: all ## install under DESTDIR and PREFIX; a configuration in use is neve
 	  >$(DESTDIR)$(LIBDIR)/pkgconfig/tanist.pc
 	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(DESTDIR)$(EXAMPLES)/$$(basename $$f).example; done
 	install -m 644 etc/tanist.conf.example $(DESTDIR)$(EXAMPLES)
+	install -D -m 755 -t $(DESTDIR)$(EXAMPLES)/drivers $(wildcard etc/drivers/*)
 	for f in $(wildcard packaging/man/*.[1-8]); do install -D -m 644 -t $(SHARE)/man/man$${f##*.} $$f; done
 	install -D -m 644 packaging/completions/tanist.bash $(SHARE)/bash-completion/completions/tanist
 	install -D -m 644 -t $(SHARE)/zsh/vendor-completions packaging/completions/_tanist

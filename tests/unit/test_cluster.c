@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,7 +397,6 @@ static void refuses_what_is_not_built(void **state) {
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
       "broker = { driver = \"postgresql\"; };",
-      "broker = { driver = \"exec\"; };",
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
@@ -410,6 +410,26 @@ static void refuses_what_is_not_built(void **state) {
         errors.at[0].line != 4)
       fail_msg("%s: %s", used[i], errors.at[0].text);
   }
+}
+
+#define EXEC(more) BASE "broker = { driver = \"exec\"; " more " };"
+#define COMMANDS "commands = { monitor = [ \"/m\" ]; promote = [ \"/p\" ]; demote = [ \"/d\" ]; };"
+
+static void exec_needs_its_commands(void **state) {
+  (void)state;
+  accepts(EXEC(COMMANDS)); /* a service: reached by nobody */
+  refuses(EXEC("commands = { monitor = [ \"/m\" ]; };"),
+          "t.conf:4: \"broker.commands\" lacks promote, demote, which driver \"exec\" needs with replication "
+          "\"none\"; allowed: a command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another replication");
+  refuses(EXEC("address = \"127.0.0.1:1\"; peers = { left = \"10.0.0.1:1\"; right = \"10.0.0.2:1\"; }; replication = "
+               "\"sync\"; " COMMANDS),
+          "t.conf:4: \"broker.commands\" lacks pos, pause, resume, rejoin, sync, which driver \"exec\" needs with "
+          "replication \"sync\"; allowed: a command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another "
+          "replication");
+  refuses(EXEC("commands = { monitor = [ \"m\" ]; promote = [ \"/p\" ]; demote = [ \"/d\" ]; };"),
+          "t.conf:4: \"broker.commands.monitor\" begins with \"m\"; allowed: the program's path from the root");
+  refuses(BASE "broker = { commands = { monitor = [ \"/m\" ]; }; };",
+          "t.conf:4: \"broker.commands.monitor\" is given, but only driver \"exec\" has it; allowed: nothing here");
 }
 
 static void async_goes_with_a_bound(void **state) {
@@ -542,7 +562,7 @@ static void printed_examples_are_valid(void **state) {
 }
 
 static void shipped_configurations_are_valid(void **state) {
-  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf"};
+  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf", "etc/exec-redis.conf"};
   (void)state;
   for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
     size_t n;
@@ -590,6 +610,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_health),
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(exec_needs_its_commands),
       cmocka_unit_test(async_goes_with_a_bound),
       cmocka_unit_test(accepts_inert_values),
       cmocka_unit_test(parses_vips),

@@ -28,11 +28,12 @@ static struct position peer(const struct verbs *e) {
 // Where it does not tell, a failure to follow shows in rejoin's answer, and one to be followed in the secondary's
 // position, which then stands still (S2).
 static bool link_up(const struct verbs *e) {
+  bool up = e->link == SWITCH_UNKNOWN ? !e->stale : e->link == SWITCH_ON;
   if (e->place == PLACE_MASTER)
-    return e->link != SWITCH_OFF;
+    return up;
   if (!verbs_replicates(e))
     return e->has_duty && e->duty.mode != BROKER_HOLD;
-  return e->place == PLACE_SECONDARY && e->joined && e->link != SWITCH_OFF;
+  return e->place == PLACE_SECONDARY && e->joined && up;
 }
 
 static const char *running_state(const struct verbs *e) {

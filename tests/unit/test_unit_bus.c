@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/unit_bus.h"
+#include "common/base/cluster.h"
 
 #define PYTHON "/usr/bin/python3" // dbusmock is a package of Debian's, for Debian's interpreter
 #define PATIENCE_US 20000000
@@ -402,13 +403,13 @@ static void without_a_bus_it_says_so(void **unused) {
 
 static void names_of_services(void **unused) {
   (void)unused;
-  assert_true(unit_bus_is_service("activemq.service"));
-  assert_true(unit_bus_is_service("a@b-c\\x2d.service"));
-  assert_false(unit_bus_is_service(".service"));
-  assert_false(unit_bus_is_service("activemq"));
-  assert_false(unit_bus_is_service("data.mount"));
-  assert_false(unit_bus_is_service("a b.service"));
-  assert_false(unit_bus_is_service("/etc/systemd/system/a.service"));
+  assert_true(cluster_is_service("activemq.service"));
+  assert_true(cluster_is_service("a@b-c\\x2d.service"));
+  assert_false(cluster_is_service(".service"));
+  assert_false(cluster_is_service("activemq"));
+  assert_false(cluster_is_service("data.mount"));
+  assert_false(cluster_is_service("a b.service"));
+  assert_false(cluster_is_service("/etc/systemd/system/a.service"));
   struct unit_bus *none = NULL;
   const struct unit_watch watch = {NULL, on_changed};
   assert_int_equal(unit_bus_open(&none, NULL, "activemq", &watch), -EINVAL);

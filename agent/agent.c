@@ -47,7 +47,7 @@ static void on_broker(void *arg) {
   agent_report(a);
 }
 
-static void on_health(void *arg) {
+void agent_health_changed(void *arg) {
   struct agent *a = arg;
   const struct health_result *health = health_result(a->health);
   const char *what = health->dead ? "dead" : health->healthy ? "healthy" : "unhealthy";
@@ -269,33 +269,6 @@ static int open_broker(struct agent *a) {
   return rc != 0 ? fail("broker", error, rc) : 0;
 }
 
-int agent_open_health(struct agent *a, const struct cluster_conf *conf, struct health **out,
-                      const char **error) {
-  static const enum health_kind kinds[] = {
-      [CHECK_BROKER] = HEALTH_BROKER, [CHECK_TCP] = HEALTH_TCP, [CHECK_EXEC] = HEALTH_EXEC};
-  struct health_settings s = {.count = conf->check_count, .dead_when = (uint16_t)conf->dead_when};
-  unsigned turn = 1 - a->exec_turn;
-  memset(a->exec_command[turn], 0, sizeof a->exec_command[turn]);
-  for (size_t i = 0; i < conf->check_count; i++) {
-    const struct cluster_check *from = &conf->check[i];
-    for (size_t k = 0; k < from->command.count; k++)
-      a->exec_command[turn][i][k] = from->command.at[k];
-    s.check[i] = (struct health_check){.name = from->name,
-                                       .kind = kinds[from->kind],
-                                       .address = from->address,
-                                       .command = a->exec_command[turn][i],
-                                       .every_ms = from->every_ms,
-                                       .timeout_ms = from->timeout_ms,
-                                       .fall = (uint16_t)from->fall,
-                                       .rise = (uint16_t)from->rise};
-  }
-  struct health_watch watch = {.arg = a, .changed = on_health};
-  int rc = health_open(out, a->loop, &s, &watch, error);
-  if (rc == 0)
-    a->exec_turn = turn;
-  return rc;
-}
-
 static int open_health(struct agent *a) {
   const char *error = NULL;
   int rc = agent_open_health(a, &a->conf, &a->health, &error);
@@ -420,6 +393,7 @@ static void close_all(struct agent *a) {
   /* The fence goes last, and only where nothing is left behind it that could serve. */
   bool quiet = a->runner != NULL && runner_core(a->runner)->quiet && !a->leaving;
   watchdog_close(a->watchdog, !a->leaving);
+  peer_off_close(a->peer_off);
   fence_agent_close(a->fence_agent);
   stall_free(a->stall);
   hooks_close(a->hooks);

@@ -13,6 +13,7 @@
 #include "agent/health.h"
 #include "agent/hooks.h"
 #include "agent/note.h"
+#include "agent/peer_off.h"
 #include "agent/realtime.h"
 #include "agent/resume.h"
 #include "agent/stall.h"
@@ -49,6 +50,7 @@ struct agent {
   struct reign *reign; // NULL: nothing can be kept
   struct fence *fence;
   struct fence_agent *fence_agent;
+  struct peer_off *peer_off;
   struct stall *stall;
   struct watchdog *watchdog; // NULL: none
   bool watchdog_failed;
@@ -97,7 +99,9 @@ int agent_run(const struct agent_options *);
 
 // Tells the core what is known of the own broker.
 void agent_report(struct agent *);
-// The health checks of a configuration, whose texts must outlive them. 0 or a negative errno with *error.
+void agent_health_changed(void *agent); // the health checks' news, for a health_watch
+// health_open.c: the health checks of a configuration, whose texts must outlive them. 0 or a negative errno
+// with *error.
 int agent_open_health(struct agent *, const struct cluster_conf *, struct health **, const char **error);
 
 // reload.c: SIGHUP.

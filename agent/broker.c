@@ -12,7 +12,7 @@
 #include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
-                                                   &broker_exec, &broker_ocf, &broker_systemd};
+                                                           &broker_exec, &broker_ocf, &broker_systemd};
 
 struct broker {
   const struct broker_driver *driver;

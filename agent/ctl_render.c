@@ -118,7 +118,9 @@ static void print_master(FILE *f, const struct json *s) {
   const char *node = json_get_text(s, "node", "?"), *master = json_get_text(s, "master", NULL);
   const char *role = json_get_text(s, "role", "?");
   int64_t epoch = json_get_int(s, "epoch", 0), reign = json_get_int(s, "reign", 0);
-  if (!master)
+  if (json_get_bool(json_get(s, "fence"), "awaited", false))
+    line(f, "master", "NOBODY YET: this node is elected in epoch %" PRId64 ", and waits for the fence device", reign);
+  else if (!master)
     line(f, "master", "UNKNOWN: no master is heard here (epoch %" PRId64 ")", epoch);
   else if (strcmp(role, "master") == 0)
     line(f, "master", "%s, this node, in epoch %" PRId64, master, reign);

@@ -147,7 +147,10 @@ static void note_check(struct fence_agent *f, const char *trouble) {
 static void finish_off(struct fence_agent *f, const char *why_not) {
   fence_agent_fn *fn = f->fn;
   f->fn = NULL;
-  check_again(f);
+  if (f->known)
+    check_again(f);
+  else
+    loop_timer_in(f->timer, 0); // it came in between
   if (fn != NULL)
     fn(f->arg, why_not);
 }
@@ -162,8 +165,6 @@ static void on_end(void *arg, const struct child_result *result) {
   if (job == JOB_MONITOR) {
     check_again(f);
     note_check(f, why);
-    if (f->fn != NULL) // asked for meanwhile
-      run(f, JOB_OFF);
   } else if (job == JOB_OFF && why[0] == 0) {
     run(f, JOB_STATUS);
   } else {
@@ -239,15 +240,30 @@ const char *fence_agent_trouble(const struct fence_agent *f) {
   return f->trouble;
 }
 
+static void stop_job(struct fence_agent *f) {
+  child_cancel(f->child);
+  f->child = NULL;
+  f->job = JOB_NONE;
+}
+
 int fence_agent_off(struct fence_agent *f, fence_agent_fn *fn, void *arg) {
   if (!fence_agent_there(f))
     return -ENOENT;
   if (f->fn != NULL)
     return -EBUSY;
+  stop_job(f); // a look at the device may take half a minute
   f->fn = fn;
   f->arg = arg;
-  loop_timer_in(f->timer, 0); // a look at the device that is under way ends first
+  loop_timer_in(f->timer, 0);
   return 0;
+}
+
+void fence_agent_break_off(struct fence_agent *f) {
+  if (f->fn == NULL)
+    return;
+  stop_job(f);
+  f->fn = NULL;
+  check_again(f);
 }
 
 void fence_agent_close(struct fence_agent *f) {

@@ -39,10 +39,12 @@ bool fence_agent_there(const struct fence_agent *);          // one is configure
 bool fence_agent_known(const struct fence_agent *);          // `monitor` has answered
 const char *fence_agent_trouble(const struct fence_agent *); // "" while it can be used
 
-// Turns the node off: `off`, and then `status` must answer that it is off. `why_not` is "" only then. -EBUSY while
-// it is at it already, -ENOENT where there is no device.
+// Turns the node off: `off`, and then `status` must answer that it is off. `why_not` is "" only then. A look at the
+// device that is under way is broken off. -EBUSY while it is at it already, -ENOENT where there is no device.
 typedef void fence_agent_fn(void *arg, const char *why_not);
 int fence_agent_off(struct fence_agent *, fence_agent_fn *, void *arg);
+// Nobody wants it any more: what runs is ended, and nobody is told. It may have happened all the same.
+void fence_agent_break_off(struct fence_agent *);
 
 void fence_agent_close(struct fence_agent *); // ends what runs; NULL is allowed
 

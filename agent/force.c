@@ -38,7 +38,7 @@ static const char *misuse(const struct agent *a, const char *reason, const struc
 static const char *obstacle(const struct agent *a, const struct confirmation *by, char *text, size_t size) {
   const struct core *core = runner_core(a->runner);
   text[0] = 0;
-  if (core->role == ROLE_MASTER)
+  if (core->role == ROLE_MASTER && !core_waits(core))
     snprintf(text, size, "%s", reason_text(REASON_LEADS_ALREADY));
   else if (core_hears(core, 1 - a->self, clock_now()))
     snprintf(text, size,
@@ -59,6 +59,14 @@ static void what_may_be_lost(const struct agent *a, char *text, size_t size) {
   const struct record *sync = core_record(core);
   const char *self = a->conf.voter[a->self].name, *other = other_name(a);
   char data[320];
+  if (core_waits(core)) {
+    snprintf(text, size,
+             "%s was elected by a majority in epoch %" PRIu64
+             ", and waits for its fence device: it will lead now. If %s is not down, it may still serve those "
+             "whom its own fence lets through.",
+             self, core->reign, other);
+    return;
+  }
   if (a->conf.broker.driver == DRIVER_NONE)
     snprintf(data, sizeof data, "No broker is configured: no data of Tanist's is at stake.");
   else if (sync->mode == RECORD_SOLE && sync->owner != a->self)
@@ -101,7 +109,8 @@ static void order(struct agent *a, uint64_t connection, const char *reason, bool
   snprintf(force.confirmed, sizeof force.confirmed, "%s", down);
   snprintf(force.reason, sizeof force.reason, "%s", reason);
   text_clean(force.reason, strlen(force.reason));
-  int rc = marks_keep_force(a->marks, &force);
+  bool elected = core_waits(runner_core(a->runner)); /* then no reign is forced, nor to be told of ever after */
+  int rc = elected ? 0 : marks_keep_force(a->marks, &force);
   if (rc != 0) {
     snprintf(text, sizeof text, "nothing was done: who forced this node, and why, cannot be kept in %s: %s",
              a->conf.state_directory, strerror(-rc));
@@ -137,7 +146,8 @@ int agent_open_device(struct agent *a) {
                                           .options = &a->conf.fence.agent_options,
                                           .node = other_name(a)};
   struct fence_agent_watch watch = {.arg = a, .checked = on_checked};
-  return fence_agent_open(&a->fence_agent, a->loop, &settings, &watch);
+  int rc = fence_agent_open(&a->fence_agent, a->loop, &settings, &watch);
+  return rc != 0 ? rc : peer_off_open(&a->peer_off, a);
 }
 
 /* Meanwhile the cluster may have found a master. */

@@ -30,21 +30,51 @@ const struct health_result *health_result(const struct health *health) {
 
 // ---- counting ----
 
+static uint32_t grouped(const struct health_settings *settings) {
+  uint32_t checks = 0;
+  for (size_t g = 0; g < settings->group_count; g++)
+    checks |= settings->group[g].checks;
+  return checks;
+}
+
+// How many there are that count: the groups, and the checks in none.
+static size_t counted(const struct health_settings *settings) {
+  return settings->group_count + settings->count - (size_t)__builtin_popcount(grouped(settings));
+}
+
 static uint16_t needed(const struct health_settings *settings) {
-  return settings->dead_when == HEALTH_ALL ? (uint16_t)settings->count : settings->dead_when;
+  return settings->dead_when == HEALTH_ALL ? (uint16_t)counted(settings) : settings->dead_when;
+}
+
+static uint16_t group_needs(const struct health_group *group) {
+  return group->need == HEALTH_ALL ? (uint16_t)__builtin_popcount(group->checks) : group->need;
+}
+
+// How many of these checks are in a state.
+static uint16_t in_state(const struct health *health, uint32_t checks, enum health_state state) {
+  uint16_t n = 0;
+  for (size_t i = 0; i < health->settings.count; i++)
+    n = (uint16_t)(n + ((checks >> i & 1) != 0 && health->result.check[i].state == state));
+  return n;
+}
+
+static enum health_state group_state(const struct health *health, const struct health_group *group) {
+  if (in_state(health, group->checks, HEALTH_DOWN) >= group_needs(group))
+    return HEALTH_DOWN;
+  return in_state(health, group->checks, HEALTH_UNKNOWN) > 0 ? HEALTH_UNKNOWN : HEALTH_UP;
 }
 
 // Sums the checks up; true when that differs from before.
 static bool sum_up(struct health *health) {
   struct health_result *result = &health->result;
-  bool was_healthy = result->healthy, was_dead = result->dead, known = true;
-  uint16_t down = 0;
-  for (size_t i = 0; i < health->settings.count; i++) {
-    known = known && result->check[i].state != HEALTH_UNKNOWN;
-    down = (uint16_t)(down + (result->check[i].state == HEALTH_DOWN));
+  bool was_healthy = result->healthy, was_dead = result->dead;
+  uint16_t down = in_state(health, ~grouped(&health->settings), HEALTH_DOWN);
+  for (size_t g = 0; g < health->settings.group_count; g++) {
+    result->group[g] = group_state(health, &health->settings.group[g]);
+    down = (uint16_t)(down + (result->group[g] == HEALTH_DOWN));
   }
   result->dead = health->proof || down >= needed(&health->settings);
-  result->healthy = known && !result->dead;
+  result->healthy = in_state(health, UINT32_MAX, HEALTH_UNKNOWN) == 0 && !result->dead;
   return result->healthy != was_healthy || result->dead != was_dead;
 }
 
@@ -183,8 +213,16 @@ static int check_settings(const struct health_settings *settings, const char **e
   *error = "health: 1 to 16 checks are allowed";
   if (settings->count < 1 || settings->count > HEALTH_CHECKS_MAX)
     return -EINVAL;
-  *error = "dead_when: \"any\", \"all\" or a number from 1 to the count of checks";
-  if (needed(settings) < 1 || needed(settings) > settings->count)
+  *error =
+      "groups: at most 8, each of checks that there are, and need of \"any\", \"all\" or a number of them";
+  for (size_t g = 0; g < settings->group_count; g++) {
+    const struct health_group *group = &settings->group[g];
+    if (g >= HEALTH_GROUPS_MAX || group->checks == 0 || group->checks >> settings->count != 0 ||
+        group_needs(group) < 1 || group_needs(group) > __builtin_popcount(group->checks))
+      return -EINVAL;
+  }
+  *error = "dead_when: \"any\", \"all\" or a number from 1 to the count of groups and checks in none";
+  if (needed(settings) < 1 || needed(settings) > counted(settings))
     return -EINVAL;
   for (size_t i = 0; i < settings->count; i++) {
     const struct health_check *check = &settings->check[i];

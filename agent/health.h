@@ -7,6 +7,7 @@
 #include "common/base/loop.h"
 
 #define HEALTH_CHECKS_MAX 16
+#define HEALTH_GROUPS_MAX 8
 #define HEALTH_ANY 1          // dead_when = "any"
 #define HEALTH_ALL UINT16_MAX // dead_when = "all"
 
@@ -26,11 +27,20 @@ struct health_check {
   uint16_t fall, rise; // so many failures, successes in a row turn it; at least 1
 };
 
+// Checks that count as one.
+struct health_group {
+  uint32_t checks; // by their number in `check`; no check is in two groups
+  uint16_t need;   // so many of them must be down: HEALTH_ANY, HEALTH_ALL or a number between
+};
+
 // All strings must outlive the health checks.
 struct health_settings {
   struct health_check check[HEALTH_CHECKS_MAX];
   size_t count;
-  uint16_t dead_when;             // so many checks must be down: HEALTH_ANY, HEALTH_ALL or a number between
+  struct health_group group[HEALTH_GROUPS_MAX];
+  size_t group_count;
+  uint16_t dead_when; // so many groups, and checks in none, must be down: HEALTH_ANY, HEALTH_ALL or a number
+                      // between
   const char *const *environment; // EXEC: NULL-terminated, or NULL for the agent's own
 };
 
@@ -44,8 +54,9 @@ struct health_status {
 
 struct health_result {
   bool healthy; // may lead: every check has had a result, and the broker is not dead
-  bool dead;    // as many checks are down as dead_when says, or the driver has proof (broker_view.dead)
+  bool dead;    // as many are down as dead_when says, or the driver has proof (broker_view.dead)
   struct health_status check[HEALTH_CHECKS_MAX]; // in the order of the settings
+  enum health_state group[HEALTH_GROUPS_MAX]; // likewise; unknown while it is not down and a check in it is
 };
 
 struct health;

@@ -73,7 +73,7 @@ static void put(struct environment *e, const char *name, const char *value) {
 
 static unsigned master_of(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
-  return core->role == ROLE_MASTER ? a->self : core->follow;
+  return core->role == ROLE_MASTER && !core_waits(core) ? a->self : core->follow;
 }
 
 void hooks_words(const struct agent *a, uint64_t epoch, const char *reason, struct words *words) {

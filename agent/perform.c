@@ -213,6 +213,12 @@ void agent_perform(void *arg, const struct action *action) {
     address_trouble(a, "added", vip_add(a->vip, lifetime_s(a)));
     hold_clients(a);
     return;
+  case ACTION_FENCE_PEER:
+    peer_off_begin(a->peer_off, action->peer_off);
+    return;
+  case ACTION_SPARE_PEER:
+    peer_off_end(a->peer_off);
+    return;
   case ACTION_TELL:
     note_fact(a, &action->fact);
     agent_order_fact(a, &action->fact);

@@ -62,9 +62,14 @@ void state_page_duty(struct state_page *p, const struct broker_duty *duty) {
   show(p, true);
 }
 
+/* To the broker and its clients, who waits for its fence device (L11) is not master yet. */
+static uint8_t shown_role(const struct core *core) {
+  return core_waits(core) ? ROLE_SECONDARY : core->role;
+}
+
 static void take_master(struct state_page *p, const struct core *core) {
   struct page_state *s = &p->state;
-  bool leads = core->role == ROLE_MASTER;
+  bool leads = shown_role(core) == ROLE_MASTER;
   s->master = leads ? core->config.self : core->follow;
   s->master_epoch = leads ? core->reign : s->master == NOBODY ? 0 : core->follow_epoch;
   const char *address = s->master < NODES ? p->settings.brokers[s->master] : NULL;
@@ -75,9 +80,9 @@ static void take_master(struct state_page *p, const struct core *core) {
 
 void state_page_update(struct state_page *p, const struct core *core, struct instant now) {
   struct page_state before = p->state, *s = &p->state;
-  s->masterships += core->role == ROLE_MASTER && before.role != ROLE_MASTER;
+  s->masterships += shown_role(core) == ROLE_MASTER && before.role != ROLE_MASTER;
   s->epoch = core->voter.ballot.epoch;
-  s->role = core->role;
+  s->role = shown_role(core);
   s->reign = core->reign;
   take_master(p, core);
   bool changed = memcmp(&before, s, sizeof before) != 0;

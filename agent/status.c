@@ -13,10 +13,11 @@ static void put_master(const struct agent *a, struct json *status) {
   const struct core *core = runner_core(a->runner);
   struct instant now = clock_now();
   unsigned leader = NOBODY;
-  if (core_leads(core, now))
-    leader = a->self;
-  else if (voter_promised(&core->voter, now) &&
-           core->peer[core->voter.promise.leader].beat.role == ROLE_MASTER)
+  const struct peer *promised = &core->peer[core->voter.promise.leader < VOTERS ? core->voter.promise.leader : 0];
+  if (core_leads(core, now)) /* who waits for its fence device (L11) is elected, and leads nobody yet */
+    leader = core_waits(core) ? NOBODY : a->self;
+  else if (voter_promised(&core->voter, now) && promised->beat.role == ROLE_MASTER &&
+           !(promised->beat.flags & BEAT_WAITS))
     leader = core->voter.promise.leader;
   json_put_text(status, "master", leader < NODES ? a->conf.voter[leader].name : NULL);
 }
@@ -58,6 +59,19 @@ static struct json *check(const struct agent *a, size_t i) {
   return check;
 }
 
+/* A group, with the names of its checks. */
+static struct json *group(const struct agent *a, size_t i) {
+  const struct cluster_group *from = &a->conf.group[i];
+  struct json *group = json_new_object(), *checks = json_new_array();
+  json_put_text(group, "name", from->name);
+  json_put_text(group, "state", health_state_name(health_result(a->health)->group[i]));
+  json_put_int(group, "need", from->need);
+  for (size_t k = 0; k < from->checks.count; k++)
+    json_add_text(checks, from->checks.at[k]);
+  json_put(group, "checks", checks);
+  return group;
+}
+
 /* Said before anything is lost, not after. */
 static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   char note[160];
@@ -92,6 +106,10 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
+  struct json *groups = json_new_array();
+  for (size_t i = 0; i < a->conf.group_count; i++)
+    json_add(groups, group(a, i));
+  json_put(broker, "groups", groups);
   if (a->conf.broker.replication == REPLICATION_ASYNC)
     put_loss(a, broker, core->voter.ballot.sync.mode == RECORD_PAIR);
   if (a->conf.broker.driver == DRIVER_REDIS && a->conf.broker.replication == REPLICATION_SYNC)
@@ -251,8 +269,12 @@ static struct json *warnings(const struct agent *a) {
   warn_if(list, a->fence_trouble);
   char watchdog[512];
   warn_if(list, watchdog_note(a->watchdog, watchdog, sizeof watchdog));
+  char awaited[1024];
+  warn_if(list, peer_off_note(a->peer_off, awaited, sizeof awaited));
   if (fence_agent_trouble(a->fence_agent)[0] != 0)
-    warn(list, "the fence device cannot be used, so that force-master --fence would fail: %s",
+    warn(list, "the fence device cannot be used, so that %s: %s",
+         a->conf.fence.agent_required ? "no failover would come about (fence.agent.required)"
+                                      : "force-master --fence would fail",
          fence_agent_trouble(a->fence_agent));
   warn_if(list, a->address_trouble);
   suspicion_warn(a, list);
@@ -290,6 +312,7 @@ static struct json *fence(const struct agent *a) {
   } else {
     json_put_text(fence, "device", "none");
   }
+  peer_off_put(a->peer_off, fence);
   fence_gaps(a->fence, add_gap, &gaps);
   json_put(fence, "uncovered", gaps.words);
   json_put(fence, "notes", gaps.notes);

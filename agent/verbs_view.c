@@ -116,6 +116,7 @@ void verbs_update_view(struct verbs *e) {
   snprintf(view->incarnation, sizeof view->incarnation, "%s", e->incarnation);
   snprintf(view->state, sizeof view->state, "%s", state_of(e));
   set_trouble(e);
+  broker_bound(view);
 }
 
 static bool position_differs(struct position a, struct position b) {

@@ -43,7 +43,8 @@ static void put_word(const struct agent *a, struct http_answer *out, bool yes) {
 
 static void master(const struct agent *a, const char *query, struct http_answer *out) {
   (void)query;
-  put_word(a, out, core_leads(runner_core(a->runner), clock_now()));
+  const struct core *core = runner_core(a->runner);
+  put_word(a, out, core_leads(core, clock_now()) && !core_waits(core));
 }
 
 /* Follows a master that it hears, its broker is attached to that one's, and it lacks no more than `lag`. */

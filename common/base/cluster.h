@@ -49,7 +49,8 @@ struct cluster_check {
 struct cluster_group {
   const char *name;
   struct conf_texts checks;
-  int64_t need; // as CONF_WORD_OR_U32 has it
+  uint32_t members; // the same as bits, by their number in `check`; each in one group at most
+  int64_t need;     // so many of them must be down, 1 to their count: "any" is 1, "all" is all
 };
 
 // The words of the file, in the order of the table's `words`.
@@ -102,7 +103,7 @@ struct cluster_conf {
 
   struct cluster_check check[CLUSTER_CHECKS_MAX];
   size_t check_count;
-  int64_t dead_when; // so many checks must be down, 1 to check_count: "any" is 1, "all" is all
+  int64_t dead_when; // so many groups, and checks in none, must be down: "any" is 1, "all" is all
   struct cluster_group group[CLUSTER_GROUPS_MAX];
   size_t group_count;
 
@@ -141,6 +142,7 @@ void cluster_free(struct cluster_conf *); // a cleared struct is allowed
 
 // What holds between the keys, and what derives from others; called by cluster_load. Errors go to conf.
 void cluster_complete(struct cluster_conf *, struct conf *);
+void cluster_complete_health(struct cluster_conf *, struct conf *); // of it: health, groups, dead_when
 
 // Is it the name of a service of systemd's: what a unit's name may hold, and ".service" at its end?
 bool cluster_is_service(const char *name);

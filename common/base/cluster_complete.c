@@ -243,71 +243,6 @@ static void complete_broker(struct cluster_conf *c, struct conf *conf) {
   cluster_complete_driver(c, conf);
 }
 
-// ---- health ----
-
-static void check_kind(const struct cluster_check *check, struct conf *conf, size_t i) {
-  char path[PATH_SIZE];
-  bool tcp = check->kind == CHECK_TCP, exec = check->kind == CHECK_EXEC;
-  snprintf(path, sizeof path, "health[%zu].address", i);
-  if (tcp && !*check->address)
-    conf_error(conf, path, "\"%s\" is missing, a check \"tcp\" needs it; allowed: an address and port", path);
-  if (!tcp && *check->address)
-    conf_error(conf, path, "\"%s\" is given, but only a check \"tcp\" has one; allowed: nothing here", path);
-  snprintf(path, sizeof path, "health[%zu].command", i);
-  if (!exec && check->command.count > 0)
-    conf_error(conf, path, "\"%s\" is given, but only a check \"exec\" has one; allowed: nothing here", path);
-  if (exec && check->command.count == 0)
-    conf_error(conf, path,
-               "\"%s\" is missing, a check \"exec\" needs it; allowed: [ \"/PROGRAM\", \"ARGUMENT\", … ]",
-               path);
-  else if (exec && check->command.at[0][0] != '/')
-    conf_error(conf, path, "\"%s\" begins with \"%.80s\"; allowed: the program's path from the root", path,
-               check->command.at[0]);
-}
-
-static void check_unique(const struct cluster_conf *c, struct conf *conf, size_t i) {
-  char path[PATH_SIZE];
-  for (size_t j = 0; j < i; j++) {
-    if (strcmp(c->check[i].name, c->check[j].name) == 0) {
-      snprintf(path, sizeof path, "health[%zu].name", i);
-      conf_error(conf, path, "\"%s\" is \"%s\" like another check's; allowed: different names", path,
-                 c->check[i].name);
-    }
-    if (c->check[i].kind == CHECK_BROKER && c->check[j].kind == CHECK_BROKER) {
-      snprintf(path, sizeof path, "health[%zu].check", i);
-      conf_error(conf, path,
-                 "\"%s\" is \"broker\" again; allowed: one such check, it is the driver's only probe", path);
-    }
-  }
-}
-
-static void complete_dead_when(struct cluster_conf *c, struct conf *conf) {
-  if (c->dead_when < 0)
-    c->dead_when = c->dead_when == -1 ? 1 : (int64_t)c->check_count;
-  if (c->dead_when > (int64_t)c->check_count)
-    conf_error(conf, "dead_when",
-               "\"dead_when\" is %lld, but there are %zu checks; allowed: \"any\", \"all\", 1 to %zu",
-               (long long)c->dead_when, c->check_count, c->check_count);
-}
-
-static void complete_health(struct cluster_conf *c, struct conf *conf) {
-  if (c->check_count == 0) {
-    c->check[0] = (struct cluster_check){.name = "broker",
-                                         .kind = CHECK_BROKER,
-                                         .address = "",
-                                         .every_ms = 200,
-                                         .timeout_ms = 500,
-                                         .fall = 2,
-                                         .rise = 2};
-    c->check_count = 1;
-  }
-  for (size_t i = 0; i < c->check_count; i++) {
-    check_kind(&c->check[i], conf, i);
-    check_unique(c, conf, i);
-  }
-  complete_dead_when(c, conf);
-}
-
 // ---- fence, policy, files ----
 
 static void complete_fence(struct cluster_conf *c, struct conf *conf) {
@@ -352,6 +287,10 @@ static void complete_fence_agent(struct cluster_conf *c, struct conf *conf) {
   if (command->count == 0 && c->fence.agent_options.count > 0)
     conf_error(conf, "fence.agent.options",
                "\"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  if (command->count == 0 && c->fence.agent_required)
+    conf_error(conf, "fence.agent.required",
+               "\"fence.agent.required\" is true, but \"fence.agent.command\" names no device: nobody could ever be "
+               "promoted; allowed: false, or a device");
   for (size_t i = 0; i < c->fence.agent_options.count; i++)
     check_option(c, conf, i);
 }
@@ -384,7 +323,7 @@ void cluster_complete(struct cluster_conf *c, struct conf *conf) {
   complete_timing(c, conf);
   complete_vips(c, conf);
   complete_broker(c, conf);
-  complete_health(c, conf);
+  cluster_complete_health(c, conf);
   complete_fence(c, conf);
   complete_fence_agent(c, conf);
   complete_policy(c, conf);

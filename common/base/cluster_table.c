@@ -112,6 +112,8 @@ static bool is_path(const char *text) {
   "}\n"                                                                                                      \
   ")"
 
+#define GROUPS_EXAMPLE "( { name = \"service\"; checks = [ \"port\", \"orders\" ]; need = \"all\"; } )"
+
 // A voter's three keys, for a node in its list and for the witness.
 #define VOTER_KEYS(prefix, place_name, place_addresses, place_key)                                           \
   {.path = prefix ".name",                                                                                   \
@@ -247,11 +249,13 @@ static const struct conf_key keys[] = {
      .help = "So many successes in a row: up."},
     {.path = "dead_when", .reload = true, .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1, .max = CLUSTER_CHECKS_MAX,
      .fallback = "any", AT(dead_when),
-     .help = "How many of the checks must be down for the broker to be dead; at most as many as there are."},
-    {.path = "groups", .reload = true, .type = CONF_LIST, .fallback = "", .later = "*", .min = 0, .max = CLUSTER_GROUPS_MAX,
+     .help = "How many must be down for the broker to be dead, of the groups and the checks in none; at most as "
+             "many as there are."},
+    {.path = "groups", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_GROUPS_MAX,
      AT(group), .count_at = offsetof(struct cluster_conf, group_count),
      .stride = sizeof(struct cluster_group),
-     .help = "Checks that count as one."},
+     .example = GROUPS_EXAMPLE,
+     .help = "Checks that count as one: a check in a group counts with that alone. A check is in one group at most."},
     {.path = "groups[].name", .type = CONF_TEXT, NAME, IN(cluster_group, name),
      .help = "What people call it."},
     {.path = "groups[].checks", .type = CONF_TEXTS, .min = 1, .max = CLUSTER_CHECKS_MAX,
@@ -259,7 +263,7 @@ static const struct conf_key keys[] = {
      .help = "The checks in it."},
     {.path = "groups[].need", .type = CONF_WORD_OR_U32, .words = "any|all", .min = 1,
      .max = CLUSTER_CHECKS_MAX, .fallback = "any", IN(cluster_group, need),
-     .help = "How many of them must be down."},
+     .help = "How many of them must be down for the group to be down."},
     {.path = "fence", .type = CONF_GROUP, .fallback = "",
      .help = "What ends a master that does not end itself."},
     {.path = "fence.kernel", .type = CONF_WORD, .words = "require|prefer|off", .fallback = "require",
@@ -286,9 +290,10 @@ static const struct conf_key keys[] = {
      AT(fence.agent_options),
      .help = "What it is told on its standard input, as in { username = \"root\"; password = \"...\"; ip__a = "
              "\"10.9.0.1\"; ip__b = \"10.9.0.2\"; }. A name that ends with __NODE is for turning that node off."},
-    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false", .later = "*",
+    {.path = "fence.agent.required", .type = CONF_BOOL, .fallback = "false",
      AT(fence.agent_required),
-     .help = "true: no failover before the device confirmed that the other node is off."},
+     .help = "true: no failover before the device has confirmed that the other node is off, or that one is heard and "
+             "nothing of a reign runs there. While the device fails, nobody leads."},
     {.path = "policy", .type = CONF_GROUP, .fallback = "",
      .help = "Who leads when both may, and how often."},
     {.path = "policy.preferred", .reload = true, .type = CONF_TEXT, .min = 0, .max = CLUSTER_NAME_MAX,

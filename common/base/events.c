@@ -111,6 +111,8 @@ static const struct kind {
     [FACT_ACCEPTED] = {"order", "accepted", NULL},
     [FACT_COMPLETED] = {"order", "completed", NULL},
     [FACT_TAKEN_BACK] = {"order", "taken-back", NULL},
+    [FACT_FENCING] = {"fence-device", "awaited", "node"},
+    [FACT_CLEARED] = {"fence-device", "cleared", "node"},
 };
 
 static bool is_order(const struct fact *fact) {
@@ -131,6 +133,8 @@ struct json *events_of_fact(struct events *e, const struct fact *fact) {
     json_put_text(event, "order", order_name(fact->order));
     json_put_text(event, "reason", fact->why != REASON_NONE ? reason_text(fact->why) : NULL);
   }
+  if (fact->type == FACT_CLEARED)
+    json_put_text(event, "reason", reason_text(fact->why));
   if (fact->epoch != 0 && fact->type != FACT_ROLE)
     json_put_uint(event, "epoch", fact->epoch);
   return event;
@@ -143,6 +147,7 @@ enum log_level events_fact_level(const struct fact *fact) {
   case FACT_TAKEN_BACK:
   case FACT_FORCED:
   case FACT_BOTH_FORCED:
+  case FACT_FENCING:
     return LOG_WARNING;
   case FACT_COMMITTED:
   case FACT_RECORD:
@@ -154,6 +159,7 @@ enum log_level events_fact_level(const struct fact *fact) {
   case FACT_FROZEN:
   case FACT_THAWED:
   case FACT_FORCE_OVER:
+  case FACT_CLEARED:
   case FACT_REFUSED:
   case FACT_ACCEPTED:
   case FACT_COMPLETED:

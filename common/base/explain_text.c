@@ -40,6 +40,10 @@ static void sentence(const char *const name[VOTERS], unsigned node, const struct
     snprintf(buf, size, "%s leads in epoch %" PRIu64 "%s%s", of, h->epoch, h->timed ? ", " : " as sole owner",
              h->timed ? span : "");
     return;
+  case HURDLE_FENCING:
+    snprintf(buf, size, "%s was elected in epoch %" PRIu64 ", and waits for the fence device to turn the other node off",
+             of, h->epoch);
+    return;
   case HURDLE_UNHEARD:
     snprintf(buf, size, "%s %s", says, when);
     return;

@@ -294,11 +294,12 @@ struct found {
 
 static struct found who_leads(const struct history *h, const struct core *core) {
   struct found best = {.node = NOBODY};
-  if (core->role == ROLE_MASTER)
+  if (core->role == ROLE_MASTER && !core_waits(core)) /* L11: it has not begun */
     best = (struct found){h->self, core->reign, core_record(core)->epoch, core->broker.position, h->forced};
   for (unsigned i = 0; i < NODES; i++) {
     const struct beat *beat = &core->peer[i].beat;
-    if (i != h->self && core->peer[i].session != 0 && beat->role == ROLE_MASTER && beat->reign > best.epoch)
+    if (i != h->self && core->peer[i].session != 0 && beat->role == ROLE_MASTER &&
+        !(beat->flags & BEAT_WAITS) && beat->reign > best.epoch)
       best = (struct found){i, beat->reign, beat->sync.epoch, beat->position, beat->flags & BEAT_FORCED};
   }
   return best;

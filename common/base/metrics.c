@@ -216,6 +216,8 @@ static void put_info(const struct output *o) {
   fputs("1\n", o->file);
   put_one(o, "tanist_fence_armed", "1: the kernel lets the address pass, until the lease's end",
           strcmp(json_get_text(fence, "kernel", ""), "armed") == 0);
+  put_one(o, "tanist_fence_device_awaited", "1: elected, and waiting for the fence device to turn the other node off",
+          json_get_bool(fence, "awaited", false));
 }
 
 static void put_uncovered(const struct output *o) {

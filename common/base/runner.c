@@ -181,6 +181,7 @@ static struct core_config core_config(const struct cluster_conf *conf, unsigned 
       .join_hold_ms = conf->broker.join_hold_ms,
       .max_lag = conf->broker.max_lag_bytes,
       .withholds = conf->broker.driver == DRIVER_LIBRARY,
+      .fence_required = conf->fence.agent_required,
       .version = VERSION_NUMBER,
   };
   return config;

@@ -97,6 +97,14 @@ const char *runner_sentence(const struct cluster_conf *conf, unsigned self, cons
   case FACT_TAKEN_BACK:
     snprintf(buf, size, "order %s was taken back, this node goes on: %s", order, why);
     break;
+  case FACT_FENCING:
+    snprintf(buf, size,
+             "elected in epoch %" PRIu64 ", and waits with everything until the fence device says that %s is off",
+             fact->epoch, who);
+    break;
+  case FACT_CLEARED:
+    snprintf(buf, size, "%s is out of the way, the reign in epoch %" PRIu64 " begins: %s", who, fact->epoch, why);
+    break;
   case FACT_COUNT:
     snprintf(buf, size, "?");
     break;

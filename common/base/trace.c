@@ -61,6 +61,7 @@ static const struct field config_fields[] = {
     {"config", FIELD_HEX32, AT(config.config), 0},
 };
 static const struct field hello_fields[] = {{"to", FIELD_VOTER, AT(hello), 0}};
+static const struct field fenced_fields[] = {{"epoch", FIELD_U64, AT(fenced), 0}};
 static const struct field session_fields[] = {{"session", FIELD_HEX64, AT(beat.session), 0}};
 #undef AT
 
@@ -86,6 +87,7 @@ static const struct field start_fields[] = {
     {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
     {"max_lag", FIELD_U64, AT(config.max_lag), 0},
     {"withholds", FIELD_BOOL, AT(config.withholds), 0},
+    {"fence_required", FIELD_BOOL, AT(config.fence_required), 0},
     {"version", FIELD_U32, AT(config.version), 0},
     {"config", FIELD_HEX32, AT(config.config), 0},
     {"random", FIELD_HEX64, AT(random), 0},
@@ -183,6 +185,9 @@ size_t trace_event(char *line, size_t size, struct instant base, const struct ev
   case EVENT_CONFIG:
     fields_print(&text, TABLE(config_fields), event, &usual_event);
     break;
+  case EVENT_FENCED:
+    fields_print(&text, TABLE(fenced_fields), event, &usual_event);
+    break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
@@ -241,6 +246,12 @@ static void put_fact(struct trace_text *text, const struct fact *fact) {
   case FACT_BOTH_FORCED:
     trace_put(text, " %s epoch %" PRIu64, voter_name(fact->who), fact->epoch);
     return;
+  case FACT_FENCING:
+    trace_put(text, " %s epoch %" PRIu64, voter_name(fact->who), fact->epoch);
+    return;
+  case FACT_CLEARED:
+    trace_put(text, " %s epoch %" PRIu64 ": %s", voter_name(fact->who), fact->epoch, reason_text(fact->why));
+    return;
   case FACT_AMNESIAC:
     trace_put(text, " %s", voter_name(fact->who));
     return;
@@ -278,12 +289,16 @@ static void put_action(struct trace_text *text, struct instant base, const struc
   case ACTION_BROKER:
     put_duty(text, &action->broker);
     return;
+  case ACTION_FENCE_PEER:
+    trace_put(text, " epoch %" PRIu64, action->peer_off);
+    return;
   case ACTION_TELL:
     put_fact(text, &action->fact);
     return;
   case ACTION_ADDRESS_DROP:
   case ACTION_FENCE_CLOSE:
   case ACTION_ADDRESS_ADD:
+  case ACTION_SPARE_PEER:
   case ACTION_COUNT:
     return;
   }
@@ -423,6 +438,8 @@ bool trace_parse_event(const char *line, struct instant base, struct event *even
     return parse_config(line, event, error);
   case EVENT_HELLO:
     return parse_fields(line, &(struct target){TABLE(hello_fields), event}, 1, error);
+  case EVENT_FENCED:
+    return parse_fields(line, &(struct target){TABLE(fenced_fields), event}, 1, error);
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:

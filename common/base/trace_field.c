@@ -17,6 +17,7 @@ static const struct {
 } flag_names[] = {
     {BEAT_ASK, "ask"},     {BEAT_RELEASED, "released"}, {BEAT_HANDOVER, "handover"},
     {BEAT_BLANK, "blank"}, {BEAT_WITNESS, "hears-w"},   {BEAT_FORCED, "forced"},
+    {BEAT_WAITS, "waits"},
 };
 #define FLAG_NAMES (sizeof flag_names / sizeof flag_names[0])
 static_assert(BEAT_FLAGS_ALL == (1 << FLAG_NAMES) - 1, "each flag has a word");

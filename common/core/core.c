@@ -27,7 +27,7 @@ void core_init(struct core *core, const struct core_config *config, const struct
   core->shown.fence = core->released.fence = INSTANT_PAST;
   core->follow = NOBODY;
   core->lease_end = core->retry_at = core->stand_after = INSTANT_PAST;
-  core->ready_since = core->keeps_up_since = core->give_up_at = INSTANT_NEVER;
+  core->ready_since = core->keeps_up_since = core->give_up_at = core->device_at = INSTANT_NEVER;
   core->progress_at = core->witness_at = now;
 }
 
@@ -79,6 +79,10 @@ bool core_sole(const struct core *core) {
 
 bool core_leads(const struct core *core, struct instant now) {
   return core->role == ROLE_MASTER && (core_sole(core) || instant_before(now, core->lease_end));
+}
+
+bool core_waits(const struct core *core) {
+  return core->role == ROLE_MASTER && core->unfenced != 0;
 }
 
 bool core_blank_peer(const struct core *core, unsigned voter) {
@@ -190,7 +194,7 @@ static void on_broker(struct step *s, const struct broker_report *report) {
   struct core *core = s->core;
   bool died = report->dead && !core->broker.dead;
   core->broker = *report;
-  if (died && core->role == ROLE_MASTER && sync_replicates(core))
+  if (died && core->role == ROLE_MASTER && sync_replicates(core) && !core_waits(core))
     core->spoilt = core->reign;
   sync_progress(s);
 }
@@ -251,6 +255,10 @@ static void handle(struct step *s, const struct event *event) {
   case EVENT_RESUME:
     on_resume(s);
     return;
+  case EVENT_FENCED:
+    if (core_waits(s->core) && s->core->unfenced == event->fenced)
+      fencing_over(s, REASON_PEER_OFF);
+    return;
   case EVENT_TIMER:
   case EVENT_COUNT:
     return;
@@ -268,6 +276,7 @@ void core_step(struct core *core, const struct event *event, struct actions *act
     sync_timer(&s);
     handover_timer(&s);
     force_timer(&s);
+    fencing_timer(&s);
     role_timer(&s);
   }
   emit(&s, actions);

@@ -24,6 +24,7 @@ struct core_config {
   uint32_t join_hold_ms;     // S3: so long must it keep up; longer after it was lost again soon
   uint64_t max_lag;          // ASYNC: so far behind may a promoted node be, in the broker's offsets
   bool withholds;            // ASYNC: the broker itself acknowledges nothing beyond that
+  bool fence_required;       // L11: nobody leads by election before the other node is known to be off
   uint32_t version, config;  // for people: copied into beats
 };
 
@@ -69,6 +70,7 @@ struct shown {
   uint8_t unknown; // enum unknown
   bool address;
   struct instant fence; // PAST: closed
+  uint64_t peer_off;    // L11: the reign for which the fence device is at it; 0
   struct broker_duty broker;
 };
 
@@ -97,6 +99,12 @@ struct core {
   bool handing; // beats carry HANDOVER: the other shall stand
   bool retired; // ORDER_RETIRE: stands no more
   struct handover handover;
+
+  // L11, where a fence device is required
+  bool clear;               // since this candidacy began the other node has shown that nothing runs there
+  uint64_t unfenced;        // the reign waits, won in this epoch, until the other node is out of the way; 0
+  bool device_due;          // for the fence device, that is
+  struct instant device_at; // when it is asked at the latest
 
   // The record at work (a master's)
   bool committed;                // the ballot's record is on another voter's disk too
@@ -147,6 +155,7 @@ const char *core_invariant(unsigned number);
 enum reason
 core_obstacle(const struct core *); // why a planned hand-over would be refused now; REASON_NONE: it would not
 bool core_leads(const struct core *, struct instant now); // master, with a valid lease or sole ownership
+bool core_waits(const struct core *);                     // L11: it leads, but nothing of the reign begins yet
 bool core_sole(const struct core *);                      // S5
 const struct record *core_record(const struct core *);
 bool core_blank_peer(const struct core *, unsigned voter);

@@ -35,9 +35,9 @@ static bool waits(const struct core *core) {
 
 static struct broker_duty wanted_duty(const struct core *core) {
   struct broker_duty duty = hold;
-  if (core->role == ROLE_MASTER && core->spoilt == core->reign) {
+  if (core->role == ROLE_MASTER && core->spoilt == core->reign && !core_waits(core)) {
     /* L7: held until the next epoch is granted */
-  } else if (core->role == ROLE_MASTER) {
+  } else if (core->role == ROLE_MASTER && !core_waits(core)) {
     duty = (struct broker_duty){.mode = BROKER_LEAD, .master = core->config.self, .epoch = core->reign};
     duty.paused = withholds(core);
     duty.sync = waits(core);
@@ -56,6 +56,10 @@ static struct shown wanted(const struct core *core) {
   shown.broker = wanted_duty(core);
   if (core->role != ROLE_MASTER)
     return shown;
+  if (core_waits(core)) { /* L11: the broker goes on as it was, so that what is on its way to it still comes */
+    shown.peer_off = core->device_due ? core->unfenced : 0;
+    return shown;
+  }
   shown.fence = core_sole(core) ? INSTANT_NEVER : core->lease_end;
   shown.address = core->established && core->promoted;
   return shown;
@@ -98,6 +102,14 @@ static void show_address(struct core *core, bool held, struct actions *list) {
   add(list, held ? ACTION_ADDRESS_ADD : ACTION_ADDRESS_DROP);
 }
 
+static void show_peer_off(struct core *core, uint64_t reign, struct actions *list) {
+  core->shown.peer_off = reign;
+  if (reign == 0)
+    add(list, ACTION_SPARE_PEER);
+  else
+    add(list, ACTION_FENCE_PEER)->peer_off = reign;
+}
+
 static bool duty_differs(const struct core *core, const struct shown *want) {
   return is_node(core) &&
          ((core->shown.unknown & UNKNOWN_BROKER) || !same_duty(&core->shown.broker, &want->broker));
@@ -122,6 +134,8 @@ static void release(struct core *core, const struct shown *want, struct actions 
     show_address(core, false, list);
   if (fence_releases(shown, want))
     show_fence(core, want->fence, list);
+  if (shown->peer_off != 0 && want->peer_off != shown->peer_off)
+    show_peer_off(core, 0, list);
   core->released = *shown;
 }
 
@@ -133,6 +147,8 @@ static void claim(struct core *core, const struct shown *want, struct actions *l
     show_broker(core, &want->broker, list);
   if (want->address && (!shown->address || (shown->unknown & UNKNOWN_ADDRESS)))
     show_address(core, true, list);
+  if (want->peer_off != shown->peer_off)
+    show_peer_off(core, want->peer_off, list);
 }
 
 static uint8_t beat_flags(const struct core *core, bool ask) {
@@ -141,6 +157,8 @@ static uint8_t beat_flags(const struct core *core, bool ask) {
                    (is_node(core) && core->voter.ballot.forced[core->config.self] != 0 ? BEAT_FORCED : 0u);
   if (idle && core->quiet)
     flags |= BEAT_RELEASED | (core->handing ? BEAT_HANDOVER : 0u); /* V3, L8 */
+  if (core_waits(core))
+    flags |= BEAT_WAITS;
   if (is_node(core) && core_hears(core, VOTER_W, core->now))
     flags |= BEAT_WITNESS;
   return (uint8_t)flags;
@@ -235,6 +253,7 @@ void emit_failed(struct step *s) {
   core->shown.unknown = core->released.unknown;
   core->shown.address = core->released.address;
   core->shown.fence = core->released.fence;
+  core->shown.peer_off = core->released.peer_off;
   uint32_t serial = core->shown.broker.serial;
   core->shown.broker = core->released.broker;
   core->shown.broker.serial = serial; /* serials are never given twice */
@@ -288,6 +307,9 @@ static void consider_master(const struct core *core, struct soonest *soonest) {
     consider(soonest, core->lease_end);
   if (core->handover.phase != HANDOVER_NONE)
     consider(soonest, core->handover.until);
+  struct instant device_at;
+  if (fencing_due_at(core, &device_at))
+    consider(soonest, device_at);
   if (!sync_replicates(core))
     return;
   consider(soonest, instant_plus_ms(core->progress_at, core->config.degrade_ms));

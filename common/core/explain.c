@@ -37,6 +37,11 @@ static void set_vote(struct hurdle *h, const struct core *core) {
 }
 
 static void explain_self(struct hurdle *h, const struct core *core) {
+  if (core_waits(core)) {
+    h->type = HURDLE_FENCING;
+    h->epoch = core->reign;
+    return;
+  }
   if (core_leads(core, core->now)) {
     h->type = HURDLE_LEADS;
     h->epoch = core->reign;
@@ -62,8 +67,11 @@ static enum hurdle_type other_hurdle(const struct core *core, unsigned node) {
   const struct voter *voter = &core->voter;
   if (!core_hears(core, node, core->now))
     return HURDLE_UNHEARD;
-  if (peer->beat.role == ROLE_MASTER && voter->promise.leader == node && voter_promised(voter, core->now))
+  if (peer->beat.role == ROLE_MASTER && voter->promise.leader == node && voter_promised(voter, core->now) &&
+      !(peer->beat.flags & BEAT_WAITS))
     return HURDLE_LEADS;
+  if (peer->beat.role == ROLE_MASTER && (peer->beat.flags & BEAT_WAITS))
+    return HURDLE_FENCING;
   enum hurdle_type unfit = standing_fit(core, node);
   if (unfit != HURDLE_NONE)
     return unfit;
@@ -80,6 +88,8 @@ static void explain_other(struct hurdle *h, const struct core *core, unsigned no
     h->voter = (uint8_t)node;
   else if (h->type == HURDLE_LEADS || h->type == HURDLE_PROMISED)
     set_promise(h, core);
+  else if (h->type == HURDLE_FENCING)
+    h->epoch = peer->beat.reign;
   else if (h->type == HURDLE_SILENT)
     set_wait(h, core->now, core->voter.silence_until);
 }

@@ -70,6 +70,11 @@ void force_timer(struct step *s) {
 
 void force_order(struct step *s) {
   struct core *core = s->core;
+  if (core_waits(core)) { /* it has its majority: the operator's word stands for the device's */
+    fencing_over(s, REASON_PEER_DOWN);
+    tell(s, (struct fact){.type = FACT_COMPLETED, .order = ORDER_FORCE, .epoch = core->reign});
+    return;
+  }
   uint64_t above = ((highest_epoch(core) >> 32) + 1) << 32; /* beyond anything a vote can have reached */
   uint64_t epoch = above != 0 ? epoch_next(core->config.self, above) : 0;
   enum reason why = core->role == ROLE_MASTER ? REASON_LEADS_ALREADY

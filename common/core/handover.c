@@ -22,6 +22,8 @@ static enum reason peer_obstacle(const struct core *core) {
 enum reason core_obstacle(const struct core *core) {
   if (core->role != ROLE_MASTER)
     return REASON_NOT_MASTER;
+  if (core_waits(core))
+    return REASON_FENCING;
   if (core->handover.phase != HANDOVER_NONE)
     return REASON_BUSY;
   enum reason why = peer_obstacle(core);

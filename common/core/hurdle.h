@@ -10,6 +10,9 @@
 #define HURDLES(X)                                                                                           \
   X(NONE, "none", "", "nothing is missing: it may lead as soon as it asks")                                  \
   X(LEADS, "leads", "L4", "it leads already; `tanist switchover` hands over")                                \
+  X(FENCING, "fencing", "L11",                                                                               \
+    "repair the fence device; or see to it yourself that the other node is off, then `tanist force-master "  \
+    "--confirm-down`")                                                                                       \
   X(UNHEARD, "unheard", "section 3", "start it, or mend the network: UDP must pass both ways")               \
   X(RETIRED, "retired", "L8", "its agent is being stopped: start it again")                                  \
   X(BLANK, "blank", "B1",                                                                                    \

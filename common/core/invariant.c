@@ -53,7 +53,7 @@ static bool needs_cover_record(const struct core *c) {
   return !serves || duty->sync || core_sole(c);
 }
 static bool own_record_while_master(const struct core *c) {
-  return !master(c) || epoch_owner(core_record(c)->epoch) == c->config.self;
+  return !master(c) || core_waits(c) || epoch_owner(core_record(c)->epoch) == c->config.self;
 }
 static bool one_promise(const struct core *c) {
   return !master(c) || c->voter.promise.leader == NOBODY;
@@ -66,6 +66,14 @@ static bool witness_only_votes(const struct core *c) {
 }
 static bool established_by_commit(const struct core *c) {
   return !c->established || master(c);
+}
+static bool unfenced_leads_nothing(const struct core *c) {
+  bool nothing = c->shown.broker.mode != BROKER_LEAD && !c->shown.address && c->shown.fence.us == INSTANT_PAST.us &&
+                 !c->committed && !c->established;
+  return c->unfenced == 0 || (master(c) && nothing);
+}
+static bool fences_while_it_waits(const struct core *c) {
+  return c->shown.peer_off == 0 || (master(c) && c->shown.peer_off == c->unfenced);
 }
 
 static const struct {
@@ -87,6 +95,8 @@ static const struct {
     {blank_leads_not, "a blank voter neither stands nor leads"},
     {witness_only_votes, "the witness never leads, a node is never witness"},
     {established_by_commit, "what was established ends with the reign"},
+    {unfenced_leads_nothing, "nothing of a reign begins before the other node is out of the way, where that is required"},
+    {fences_while_it_waits, "the other node is turned off only for a reign that waits for it"},
 };
 
 unsigned core_check(const struct core *core) {

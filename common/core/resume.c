@@ -11,7 +11,7 @@ static bool same_config(const struct core_config *a, const struct core_config *b
          a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms &&
          a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms &&
          a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms && a->max_lag == b->max_lag &&
-         a->withholds == b->withholds && a->config == b->config;
+         a->withholds == b->withholds && a->fence_required == b->fence_required && a->config == b->config;
 }
 
 /* The disk has what the core had, or what it had before a PERSIST that never came to be. */
@@ -35,6 +35,7 @@ void on_resume(struct step *s) {
   core->shown = core->released;
   core->shown.broker.serial = serial; /* serials are never given twice */
   core->shown.unknown = UNKNOWN_ALL;
+  core->shown.peer_off = 0; /* L11: whatever the device was told, nobody listens to it any more */
   core->voter.dirty = true;
   core->disk_failing = false;
   s->ask = ALL_VOTERS; /* they are to learn the new session */

@@ -39,6 +39,7 @@ static void stand(struct step *s, enum cause cause) {
   bool claimed = claim_next_epoch(s);
   assert(claimed); /* standing_fit has looked */
   core->give_up_at = instant_plus_ms(s->now, core->config.lease_ms / 4);
+  fencing_stand(s, cause);
   become(s, ROLE_CANDIDATE, cause);
 }
 
@@ -51,7 +52,9 @@ void end_reign(struct step *s, enum cause cause) {
   if (core->shown.broker.mode == BROKER_LEAD)
     core->quiet = false; /* until the broker has reached HOLD; one that never led (disk) is held still */
   core->promoted = false;
-  core->follow = NOBODY;
+  if (core->unfenced == 0) /* L11: one that waited never ceased to follow */
+    core->follow = NOBODY;
+  fencing_end(core);
   sync_end(s);
   handover_end(s);
 }
@@ -66,7 +69,8 @@ static void win(struct step *s, struct instant lease) {
   core->reign = core->voter.ballot.epoch;
   core->lease_end = lease;
   become(s, ROLE_MASTER, CAUSE_ELECTED);
-  sync_begin(s);
+  if (!fencing_begins(s))
+    sync_begin(s);
 }
 
 /* L7: the wish is granted; record and sole ownership stand, since nobody else led in between. */
@@ -113,6 +117,7 @@ void role_beat(struct step *s, unsigned from) {
     end_reign(s, CAUSE_DEPOSED); /* L6 */
   if (core->role == ROLE_MASTER && peer->beat.epoch > core->voter.ballot.epoch)
     (void)claim_next_epoch(s); /* L7 */
+  fencing_beat(s, from);
   if (!core_blank_peer(core, from))
     granted(s, peer); /* B1: the grants of a BLANK voter count for nothing */
   if (core->role == ROLE_MASTER)
@@ -156,7 +161,7 @@ static void candidate_timer(struct step *s) {
    elected, and the epoch is its own. */
 static void master_timer(struct step *s) {
   struct core *core = s->core;
-  if (core->spoilt != core->reign)
+  if (core->spoilt != core->reign || core_waits(core))
     return;
   if (core->voter.ballot.epoch == core->reign && !claim_next_epoch(s))
     return;

@@ -70,6 +70,15 @@ void force_order(struct step *);
 void force_hear(struct step *, unsigned from); // is the sender forced?
 void force_timer(struct step *);               // is this node's own force over?
 
+// ---- fencing.c: L11 ----
+void fencing_stand(struct step *, enum cause); // a candidacy begins
+void fencing_beat(struct step *, unsigned from);
+bool fencing_begins(struct step *); // an election is won: must the reign wait?
+void fencing_over(struct step *, enum reason);
+void fencing_end(struct core *); // the reign has ended under it
+void fencing_timer(struct step *);
+bool fencing_due_at(const struct core *, struct instant *); // false: nothing is waited for by the clock
+
 // ---- resume.c: L10 ----
 void on_resume(struct step *);
 

@@ -62,7 +62,7 @@ void sync_end(struct step *s) {
 void sync_beat(struct step *s, unsigned from) {
   struct core *core = s->core;
   const struct beat *beat = &core->peer[from].beat;
-  if (core->committed || !record_equal(&beat->sync, core_record(core)) || beat->epoch > core->reign)
+  if (core->committed || core_waits(core) || !record_equal(&beat->sync, core_record(core)) || beat->epoch > core->reign)
     return;
   core->committed = core->established = true;
   tell_record(s, FACT_COMMITTED);
@@ -203,7 +203,7 @@ static void synchronous_timer(struct step *s) {
 
 void sync_timer(struct step *s) {
   struct core *core = s->core;
-  if (core->role != ROLE_MASTER || !sync_replicates(core))
+  if (core->role != ROLE_MASTER || !sync_replicates(core) || core_waits(core))
     return;
   note_witness(core);
   sync_progress(s); /* who is level stands not still, however long no beat comes */

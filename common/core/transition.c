@@ -24,6 +24,7 @@ const struct transition transition_table[] = {
      "stopped by an operator, and the other node cannot take over: no longer master"},
     {M, S, CAUSE_FENCE, "L5", "the kernel fence is lost and could not be mended: stepping down"},
     {M, S, CAUSE_UNFIT, "B2", "this voter lost its memory: stepping down"},
+    {M, S, CAUSE_GAVE_UP, "L11", "no longer fit to lead while the fence device is awaited: the reign is given up"},
     {S, M, CAUSE_FORCED, "F1", "an operator forced this node to lead without a majority"},
     {Q, M, CAUSE_FORCED, "F1", "an operator forced this suspect node to lead without a majority"},
     {C, M, CAUSE_FORCED, "F1", "an operator forced this candidate to lead without a majority"},

@@ -90,8 +90,9 @@ enum beat_flag {
   BEAT_BLANK = 1 << 3,
   BEAT_WITNESS = 1 << 4,
   BEAT_FORCED = 1 << 5, // an operator forced the sender to lead (F1), and that is not over yet
+  BEAT_WAITS = 1 << 6,  // a master: it waits for its fence device, and does not lead yet (L11)
 };
-#define BEAT_FLAGS_ALL 0x3f
+#define BEAT_FLAGS_ALL 0x7f
 #define FREE_NEVER UINT32_MAX // free_ms: not for any length of waiting
 
 // One datagram (section 3). Fields as there; the session belongs to the seal and is no part of it.
@@ -128,7 +129,8 @@ struct beat {
   X(HELLO, "hello")             /* a voter that has just started needs a beat to learn our session from */   \
   X(CONFIG, "config")           /* settings that may change while it runs */                                 \
   X(FENCE_LOST, "fence-lost")   /* the kernel fence is gone and could not be mended */                       \
-  X(RESUME, "resume")           /* L10: another process takes up this core, which core_resumable allowed */
+  X(RESUME, "resume")           /* L10: another process takes up this core, which core_resumable allowed */    \
+  X(FENCED, "fenced")           /* L11: the fence device has answered that the other node is off */
 
 #define ENUM_EVENT(name, text) EVENT_##name,
 enum event_type { EVENTS(ENUM_EVENT) EVENT_COUNT };
@@ -186,7 +188,8 @@ struct event {
     } done;
     struct order order;
     struct core_settings config;
-    uint8_t hello; // enum voter_id: to whom
+    uint8_t hello;   // enum voter_id: to whom
+    uint64_t fenced; // the epoch of the FENCE_PEER that this answers
   };
 };
 
@@ -195,7 +198,9 @@ struct event {
 #define ACTIONS(X)                                                                                           \
   X(ADDRESS_DROP, "address-drop") /* remove the virtual IPs */                                               \
   X(FENCE_CLOSE, "fence-close")   /* close the kernel fence now */                                           \
+  X(SPARE_PEER, "spare-peer")     /* the fence device is to turn the other node off no more */               \
   X(FENCE_ARM, "fence-arm")       /* the kernel lets traffic pass until `until` (NEVER: sole ownership) */   \
+  X(FENCE_PEER, "fence-peer") /* the fence device is to turn the other node off, until it has or is told not to */ \
   X(PERSIST, "persist") /* the ballot to disk; a barrier: if it fails, nothing behind it happens */          \
   X(SEND, "send")                                                                                            \
   X(BROKER, "broker") /* the duty of the own broker, a newer one replaces it */                              \
@@ -244,7 +249,9 @@ struct broker_duty {
   X(REFUSED, "refused")         /* an order was refused: `why` */                                            \
   X(ACCEPTED, "accepted")       /* an order is under way */                                                  \
   X(COMPLETED, "completed")     /* an order is done */                                                       \
-  X(TAKEN_BACK, "taken-back")   /* a hand-over was given up, this node goes on as master: `why` */
+  X(TAKEN_BACK, "taken-back")   /* a hand-over was given up, this node goes on as master: `why` */           \
+  X(FENCING, "fencing")         /* L11: the reign `epoch` does not begin before `who` is known to be off */  \
+  X(CLEARED, "cleared")         /* L11: now it begins, since `who` is out of the way: `why` */
 
 #define ENUM_FACT(name, text) FACT_##name,
 enum fact_type { FACTS(ENUM_FACT) FACT_COUNT };
@@ -264,7 +271,11 @@ enum fact_type { FACTS(ENUM_FACT) FACT_COUNT };
   X(NOT_A_NODE, "the witness cannot do this, ask an agent")                                                  \
   X(DISK, "the ballot cannot be written")                                                                    \
   X(LEADS_ALREADY, "this node is master already")                                                            \
-  X(NO_EPOCH, "no epoch is left above those seen")
+  X(NO_EPOCH, "no epoch is left above those seen")                                                          \
+  X(FENCING, "this node waits for the fence device, and does not lead yet")                                  \
+  X(PEER_OFF, "the fence device says that it is off")                                                        \
+  X(PEER_QUIET, "it is heard, and nothing of a reign runs there")                                            \
+  X(PEER_DOWN, "an operator says that it is down")
 
 #define ENUM_REASON(name, text) REASON_##name,
 enum reason { REASONS(ENUM_REASON) REASON_COUNT };
@@ -287,6 +298,7 @@ struct action {
     struct ballot ballot;      // PERSIST
     struct beat beat;          // SEND
     struct broker_duty broker; // BROKER
+    uint64_t peer_off;         // FENCE_PEER: the reign that waits for it; EVENT_FENCED names it
     struct fact fact;          // TELL
   };
 };

@@ -36,7 +36,8 @@
   X(CONT, "a stopped one goes on")                                                                           \
   X(HEAL, "all links are mended")                                                                            \
   X(MEND, "a broker is mended")                                                                              \
-  X(WRITE, "a client writes")
+  X(WRITE, "a client writes")                                                                                \
+  X(DEVICE, "a fence device turns the other node off")
 
 #define ENUM_KIND(name, text) name,
 enum kind { KINDS(ENUM_KIND) KIND_COUNT };
@@ -174,7 +175,7 @@ static void add_node_faults(const struct world *w, unsigned node, struct list *l
   if (!m->agent || m->stopped)
     return;
   add(list, KILL, node, 0);
-  if (m->core.role == ROLE_MASTER) {
+  if (m->core.role == ROLE_MASTER && !core_waits(&m->core)) {
     add(list, FENCE, node, 0);
     add(list, ORDER, node, ORDER_SWITCHOVER);
   } else if (!w->forced) {
@@ -239,6 +240,9 @@ static void add_repairs(const struct world *w, struct list *list) {
     add(list, HEAL, 0, 0);
   if (w->messages < MESSAGES_MAX)
     add(list, WRITE, 0, 0);
+  for (unsigned node = 0; node < NODES; node++)
+    if (w->machine[node].peer_off != 0 && !w->machine[node].stopped)
+      add(list, DEVICE, node, 0);
 }
 
 size_t choices_of(const struct world *w, unsigned weight, struct choice out[CHOICES_MAX]) {
@@ -314,6 +318,8 @@ void choice_text(const struct choice *choice, char text[CHOICE_TEXT_MAX]) {
     SAY("broker %s ok\n", who);
   case WRITE:
     SAY("write 1\n");
+  case DEVICE:
+    SAY("device %s\n", who);
   case KIND_COUNT:
     break;
   case RATE:

@@ -10,7 +10,7 @@
 #define WEIGHT_MAX                                                                                           \
   3 // what a choice costs: repairs and writes 1, faults and orders 2, the small disorders of one step 3
 
-#define CHOICE_KINDS 26
+#define CHOICE_KINDS 27
 
 struct choice {
   uint8_t kind, who, arg;

@@ -363,8 +363,21 @@ static void handover(struct codec *c, unsigned self, struct handover *h) {
   position(c, &h->final);
 }
 
+/* What no rule looks at before a record of the reign is at work. */
+static void no_record(struct codec *c, unsigned self, struct core *k) {
+  if (c->pass != READ)
+    return;
+  k->keeps_up_since = INSTANT_NEVER;
+  k->lost_at = INSTANT_PAST;
+  k->progress_at = k->witness_at = c->now[self];
+}
+
 static void master(struct codec *c, unsigned self, struct core *k) {
   until(c, self, &k->lease_end);
+  if (k->unfenced != 0) { /* L11 */
+    no_record(c, self, k);
+    return;
+  }
   boolean(c, &k->forced);
   handover(c, self, &k->handover);
   boolean(c, &k->committed);
@@ -382,16 +395,36 @@ static void master(struct codec *c, unsigned self, struct core *k) {
   instant(c, self, &k->witness_at);
 }
 
-static void not_master(struct codec *c, unsigned self, struct core *k) {
+static void following(struct codec *c, struct core *k) {
   NUMBER(c, k->follow);
   if (k->follow != NOBODY)
     epoch(c, &k->follow_epoch);
-  if (c->pass != READ)
+}
+
+/* L11 */
+static void fencing(struct codec *c, unsigned self, struct core *k) {
+  if (c->pass == READ)
+    k->device_at = INSTANT_NEVER;
+  if (!c->w->config.fence_required)
     return;
-  k->lease_end = INSTANT_PAST;
-  k->keeps_up_since = INSTANT_NEVER;
-  k->lost_at = INSTANT_PAST;
-  k->progress_at = k->witness_at = c->now[self];
+  if (k->role == ROLE_CANDIDATE)
+    boolean(c, &k->clear);
+  epoch(c, &k->unfenced);
+  epoch(c, &k->shown.peer_off);
+  if (k->unfenced == 0)
+    return;
+  boolean(c, &k->clear);
+  boolean(c, &k->device_due);
+  if (!k->device_due)
+    instant(c, self, &k->device_at);
+  following(c, k);
+}
+
+static void not_master(struct codec *c, unsigned self, struct core *k) {
+  following(c, k);
+  if (c->pass == READ)
+    k->lease_end = INSTANT_PAST;
+  no_record(c, self, k);
 }
 
 /* A reign whose broker died: asked about are the present one and the one that the broker was last given. */
@@ -406,7 +439,9 @@ static void spoilt(struct codec *c, struct core *k) {
 static void node(struct codec *c, unsigned self, struct core *k) {
   const struct ballot *b = &k->voter.ballot;
   reign(c, k->role, &b->sync, b->forced[0] != 0 || b->forced[1] != 0, &k->reign);
-  bool claims = k->role == ROLE_CANDIDATE || (k->role == ROLE_MASTER && b->epoch > k->reign);
+  fencing(c, self, k);
+  bool claims =
+      k->role == ROLE_CANDIDATE || (k->role == ROLE_MASTER && (b->epoch > k->reign || k->unfenced != 0));
   if (claims)
     threshold(c, self, c->w->machine[self].session, &k->claim_seq);
   if (k->role == ROLE_CANDIDATE)
@@ -434,7 +469,7 @@ static void node(struct codec *c, unsigned self, struct core *k) {
     master(c, self, k);
   else
     not_master(c, self, k);
-  if (c->pass == READ && k->role == ROLE_MASTER)
+  if (c->pass == READ && k->role == ROLE_MASTER && k->unfenced == 0)
     k->follow = NOBODY;
 }
 
@@ -502,6 +537,7 @@ static void machine(struct codec *c, unsigned self, struct machine *m) {
     boolean(c, &m->address);
     until(c, self, &m->fence);
     epoch(c, &m->elected);
+    epoch(c, &m->peer_off);
     broker(c, self, m, m->power);
   }
 }

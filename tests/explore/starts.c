@@ -19,6 +19,8 @@ const struct start starts[] = {
     {"shared storage, b hears nothing of a", CLUSTER(" replication shared") PAIR "cut a>b\nsteps 200ms\n", 2},
     {"no state", CLUSTER(" replication none") PAIR, 3},
     {"a pair that is behind", CLUSTER(" replication async") PAIR, 4},
+    {"a pair with a fence device", CLUSTER(" fence_required on") PAIR, 5},
+    {"b waits for its fence device", CLUSTER(" fence_required on") PAIR "write 1\nstop a\nsteps 1s\n", 5},
     {"a came back from an old snapshot",
      CLUSTER("") PAIR
      "crash a\nsnapshot a\nstart a\ncut w\nsteps 2s\ncrash a b\nwipe a\nrestore a\nheal\nstart a\nsteps 2s\n",

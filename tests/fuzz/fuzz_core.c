@@ -156,7 +156,8 @@ static void make_order(struct world *w, struct input *input, struct event *event
 
 static const unsigned rank[ACTION_COUNT] = {
     [ACTION_ADDRESS_DROP] = 0, [ACTION_FENCE_CLOSE] = 0, [ACTION_PERSIST] = 1, [ACTION_SEND] = 2,
-    [ACTION_FENCE_ARM] = 3,    [ACTION_ADDRESS_ADD] = 3, [ACTION_TELL] = 4,
+    [ACTION_SPARE_PEER] = 0,   [ACTION_FENCE_ARM] = 3,   [ACTION_ADDRESS_ADD] = 3, [ACTION_FENCE_PEER] = 3,
+    [ACTION_TELL] = 4,
 };
 
 /* A broker is held or paused among the releases, and led among the claims. */
@@ -270,6 +271,7 @@ static void set_up(struct world *w, struct input *input) {
                                    .degrade_ms = 500,
                                    .max_lag = (more & 0x80) != 0 ? 100 : 0,
                                    .withholds = (bits & 0x80) != 0,
+                                   .fence_required = (more & 0x40) != 0,
                                    .join_hold_ms = (more & 8) != 0 ? 2000 : 0};
   w->now = (struct instant){1000000};
   w->disk = (struct ballot){.sync = {.owner = NOBODY}, .blank = (more & 0x10) != 0};
@@ -346,7 +348,10 @@ static void happen(struct world *w, struct input *input) {
     event.type = EVENT_FENCE_LOST;
     break;
   case 5:
-  case 6:
+    break;
+  case 6: /* mostly what was asked for */
+    event.type = EVENT_FENCED;
+    event.fenced = (what & 0x20) != 0 ? any_epoch(w, input) : w->core.shown.peer_off;
     break;
   default:
     if (!make_beat(w, input, &event))

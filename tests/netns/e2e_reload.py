@@ -61,6 +61,30 @@ def test_the_agent_takes_what_can_change(directory):
         expect(f"it led all the while: {after}", (after["role"], after["reign"]) == ("master", before["reign"]))
 
 
+GROUPED = '''health = ( {{ name = "alive"; check = "broker"; }},
+  {{ name = "good"; check = "exec"; command = [ "/bin/true" ]; every_ms = 100; }},
+  {{ name = "bad"; check = "exec"; command = [ "/bin/false" ]; every_ms = 100; }} );
+groups = ( {{ name = "both"; checks = [ "good", "bad" ]; need = "{0}"; }} );
+'''
+
+
+def test_a_group_of_checks_counts_as_one(directory):
+    with Cluster(directory) as cluster:
+        master = cluster.start()
+        former = cluster.configuration(master)
+
+        def group():
+            broker = master.status()["broker"]
+            return [(g["name"], g["state"]) for g in broker["groups"]], broker["healthy"]
+        rewrite(master, former + GROUPED.format("all"))
+        until("one of the two is down, and the group is up", lambda: group() == ([("both", "up")], True)
+              and checks(master)["bad"] == "down")
+        expect("it leads", master.status()["role"] == "master")
+        rewrite(master, former + GROUPED.format("any"))
+        until("either is enough now", lambda: group() == ([("both", "down")], False))
+        until("the other node leads", lambda: cluster.master() is cluster.other(master))
+
+
 def test_the_witness_takes_new_clusters(directory):
     with Cluster(directory) as cluster:
         witness = cluster.w

@@ -22,6 +22,7 @@ static bool leads(const struct broker_model *broker) {
 
 void broker_obey(struct world *w, unsigned node, const struct broker_duty *duty) {
   struct broker_model *broker = &w->machine[node].broker;
+  bool begins = duty->mode == BROKER_LEAD && broker->duty.mode != BROKER_LEAD;
   broker->duty = *duty;
   broker->done_at = w->now + EFFORT_US;
   broker->late = false;
@@ -29,6 +30,8 @@ void broker_obey(struct world *w, unsigned node, const struct broker_duty *duty)
     broker->attached = false;
   if (duty->mode == BROKER_LEAD && !duty->paused)
     promise_serve(w, node);
+  if (begins)
+    promise_fenced(w, node);
 }
 
 static struct position position(const struct broker_model *broker) {

@@ -139,6 +139,8 @@ static void do_cluster(struct world *w, const struct words *words) {
       config->max_lag = strtoull(value, NULL, 10);
     else if (is(key, "strict"))
       config->strict = switch_of(w, value);
+    else if (is(key, "fence_required"))
+      config->fence_required = switch_of(w, value);
     else if (is(key, "lease"))
       config->lease_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "beat"))
@@ -403,6 +405,18 @@ static void do_fence(struct world *w, const struct words *words) {
   world_event(w, node_of(w, word(words, 1)), &event);
 }
 
+/* "b": its fence device turns the other node off, and says so. */
+static void do_device(struct world *w, const struct words *words) {
+  world_device(w, node_of(w, word(words, 1)));
+}
+
+/* "b 3": an answer for the reign in epoch 3, of a device that was asked long ago; nothing is turned off now. */
+static void do_answer(struct world *w, const struct words *words) {
+  struct event event = {.type = EVENT_FENCED, .fenced = (uint64_t)number_of(w, word(words, 2))};
+  world_event(w, node_of(w, word(words, 1)), &event);
+  brokers_settle(w);
+}
+
 static void order_options(struct world *w, const struct words *words, struct order *order) {
   for (size_t i = 3; i < words->count; i += 2) {
     const char *key = word(words, i), *value = word(words, i + 1);
@@ -450,9 +464,10 @@ static const struct {
   const char *name;
   command *run;
 } commands[] = {
+    {"answer", do_answer},
     {"broker", do_broker},    {"clock", do_clock},       {"cluster", do_cluster}, {"cont", do_cont},
     {"copy", do_copy},        {"crash", do_crash},       {"cut", do_cut},         {"delay", do_delay},
-    {"deliver", do_deliver},  {"dice", do_dice},         {"disk", do_disk},       {"done", do_done},
+    {"deliver", do_deliver},  {"device", do_device},     {"dice", do_dice},         {"disk", do_disk},       {"done", do_done},
     {"double", do_double},    {"drop", do_drop},         {"err", do_err},         {"explain", do_explain},
     {"fence-lost", do_fence}, {"forget", do_forget},     {"given", do_given},     {"heal", do_heal},
     {"hold", do_hold},        {"jumble", do_jumble},     {"kill", do_kill},       {"late", do_late},

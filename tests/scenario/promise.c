@@ -90,3 +90,13 @@ void promise_serve(struct world *w, unsigned node) {
       (w->config.replication == REPLICATION_SYNC || w->config.replication == REPLICATION_ASYNC))
     world_fail(w, "P3 is broken: %s serves without %zu acknowledged messages", voter_name(node), missing);
 }
+
+/* L11: what leads, leads after the other node was turned off, or let go of whatever it led; or an operator has said
+   so, whose word may be false. */
+void promise_fenced(struct world *w, unsigned node) {
+  const struct machine *other = &w->machine[1 - node];
+  bool leads = other->power && other->broker.duty.mode == BROKER_LEAD;
+  if (w->config.fence_required && !w->forced && !excepted(w) && (leads || machine_answers(w, 1 - node)))
+    world_fail(w, "L11 is broken: %s leads before %s is known to be out of the way", voter_name(node),
+               voter_name(1 - node));
+}

@@ -72,7 +72,8 @@ void show_action(struct world *w, unsigned voter, const struct action *action) {
     return;
   trace_action(line, sizeof line, world_local(w, voter), action);
   if (w->verbose || action->type == ACTION_BROKER || action->type == ACTION_ADDRESS_ADD ||
-      action->type == ACTION_ADDRESS_DROP || action->type == ACTION_FENCE_CLOSE)
+      action->type == ACTION_ADDRESS_DROP || action->type == ACTION_FENCE_CLOSE ||
+      action->type == ACTION_FENCE_PEER || action->type == ACTION_SPARE_PEER)
     put_line(w, voter, line);
   else if (action->type == ACTION_PERSIST)
     show_persist(w, voter, &action->ballot);
@@ -122,6 +123,8 @@ static void put_core(FILE *out, const struct core *core, struct instant now) {
   put_promise(out, core, now);
   fprintf(out, "%s%s%s", ballot->blank ? ", BLANK" : "", ballot->frozen.on ? ", frozen" : "",
           core->forced ? ", forced" : "");
+  if (core_waits(core))
+    fprintf(out, ", waits%s", core->device_due ? " for its fence device" : "");
   for (unsigned i = 0; i < NODES; i++)
     if (ballot->forced[i] != 0)
       fprintf(out, ", knows %s as forced", voter_name(i));

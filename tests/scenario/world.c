@@ -120,6 +120,12 @@ static void perform_one(struct world *w, unsigned voter, const struct action *ac
   case ACTION_BROKER:
     broker_obey(w, voter, &action->broker);
     return;
+  case ACTION_FENCE_PEER:
+    m->peer_off = action->peer_off;
+    return;
+  case ACTION_SPARE_PEER:
+    m->peer_off = 0;
+    return;
   case ACTION_TELL:
   case ACTION_COUNT:
     return;
@@ -242,11 +248,25 @@ void world_resume(struct world *w, unsigned voter) {
 
 void world_stop_agent(struct world *w, unsigned voter) {
   w->machine[voter].agent = false;
+  w->machine[voter].peer_off = 0;
+}
+
+/* Also where nobody waits for it any more: the core is to leave such an answer alone. */
+void world_device(struct world *w, unsigned voter) {
+  struct machine *m = &w->machine[voter];
+  struct event event = {.type = EVENT_FENCED, .fenced = m->peer_off};
+  world_crash(w, 1 - voter);
+  if (m->agent && !m->stopped) {
+    m->peer_off = 0;
+    world_event(w, voter, &event);
+  }
+  brokers_settle(w);
 }
 
 void world_crash(struct world *w, unsigned voter) {
   struct machine *m = &w->machine[voter];
   m->power = m->agent = m->address = false;
+  m->peer_off = 0;
   m->fence = INSTANT_PAST;
   m->broker.running = m->broker.attached = false;
   m->broker.duty = (struct broker_duty){.mode = BROKER_HOLD, .master = NOBODY};

@@ -51,6 +51,7 @@ struct machine {
   bool address;
   struct instant fence; // local time; PAST: closed
   struct broker_model broker;
+  uint64_t peer_off; // L11: the reign for which its fence device is at it; 0
   uint64_t elected; // a reign that was decided and not yet shown to anybody; 0
   int cut_after;    // dies after so many actions of its next list; -1
   bool cut_kills;   // the agent alone then, not the machine
@@ -100,6 +101,7 @@ void world_crash(struct world *, unsigned voter);      // the machine is off
 void world_run(struct world *, int64_t until);
 void world_event(struct world *, unsigned voter, struct event *);
 struct instant world_local(const struct world *, unsigned voter);
+void world_device(struct world *, unsigned voter); // its fence device turns the other node off, and says so
 void world_rate(struct world *, unsigned voter, int64_t ppm); // its clock goes on from where it is
 void world_fail(struct world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_say(struct world *, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -136,6 +138,7 @@ void promises_check(struct world *);
 void promise_decided(struct world *, unsigned node, const struct actions *); // before they are performed
 void promise_shown(struct world *, unsigned node);                           // one of them reaches others
 void promise_serve(struct world *, unsigned node); // the node's broker is about to acknowledge
+void promise_fenced(struct world *, unsigned node); // and to lead (L11)
 
 // ---- show.c ----
 void show_action(struct world *, unsigned voter, const struct action *);

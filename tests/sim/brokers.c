@@ -77,6 +77,8 @@ void broker_resume(unsigned node) {
 
 void broker_duty(unsigned node, const struct broker_duty *duty) {
   struct broker_model *b = &sim.broker[node];
+  if (duty->mode == BROKER_LEAD && b->duty.mode != BROKER_LEAD)
+    check_fenced(node);
   b->duty = *duty;
   int64_t delay = sim.chaos && chance(50) ? between(0, SECOND) : between(0, 5 * MS);
   schedule(sim.now + delay, WHAT_DUTY, node, sim.process[node].life, UINT32_MAX, duty->serial);

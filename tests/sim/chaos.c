@@ -208,6 +208,7 @@ void heal(void) {
     sim.broker[i].unfit = false;
     broker_restart(i);
   }
+  device_heal();
   for (unsigned i = 0; i < VOTERS; i++)
     process_post(i, &(struct event){.type = EVENT_ORDER, .order = {.type = ORDER_THAW}});
 }

@@ -75,7 +75,7 @@ static void show_beat(const struct beat *b) {
         b->reign, voter_name(b->leader), b->leader_epoch, (int)b->free_ms, b->position.epoch,
         b->position.offset, b->flags & BEAT_ASK ? " ASK" : "", b->flags & BEAT_RELEASED ? " RELEASED" : "",
         b->flags & BEAT_HANDOVER ? " HANDOVER" : "", b->flags & BEAT_BLANK ? " BLANK" : "",
-        b->flags & BEAT_FORCED ? " FORCED" : "");
+        b->flags & BEAT_FORCED ? " FORCED" : b->flags & BEAT_WAITS ? " WAITS" : "");
 }
 
 /* A beat for session 0 only tells a session to answer to; one for a former session cannot be opened. A

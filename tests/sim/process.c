@@ -43,6 +43,7 @@ static void begin_life(struct process *p) {
   p->persisting = p->disk_failed = false;
   p->stalled_until = 0;
   p->run_at = -1;
+  p->peer_off = 0;
 }
 
 /* L10: address, fence and broker stay as they are. */
@@ -103,6 +104,7 @@ void process_crash(unsigned who, bool machine) {
 static void note_role(unsigned who, const struct fact *fact) {
   const struct core *core = &sim.process[who].core;
   sim.process[who].elected = 0;
+  sim.process[who].vouched = false;
   trace("%s %s -> %s (%s), epoch %lu", voter_name(who), role_name(fact->from), role_name(fact->to),
         cause_name(fact->cause), core->voter.ballot.epoch);
   if (fact->to != ROLE_MASTER)
@@ -125,6 +127,8 @@ static void note_fact(unsigned who, const struct fact *fact) {
         order_name(fact->order), reason_text(fact->why));
   if (fact->type == FACT_REIGN)
     check_elected(who, fact->epoch);
+  if (fact->type == FACT_CLEARED)
+    sim.process[who].vouched = fact->why == REASON_PEER_DOWN;
   if (fact->type == FACT_COMPLETED && fact->order == ORDER_FORM)
     sim.forms++;
   if (fact->type == FACT_FORMED)
@@ -138,7 +142,8 @@ static void show_event(unsigned who, const struct event *event) {
   else if (event->type == EVENT_DONE)
     trace("%s hears that its broker has reached duty #%u at %lu/%lu", voter_name(who), event->done.serial,
           event->done.position.epoch, event->done.position.offset);
-  else if (event->type == EVENT_DISK_FAILED || event->type == EVENT_FENCE_LOST || event->type == EVENT_HELLO)
+  else if (event->type == EVENT_DISK_FAILED || event->type == EVENT_FENCE_LOST || event->type == EVENT_HELLO ||
+           event->type == EVENT_FENCED)
     trace("%s %s", voter_name(who), event_name(event->type));
 }
 
@@ -197,6 +202,12 @@ static bool perform(unsigned who, const struct action *action) {
     break;
   case ACTION_BROKER:
     broker_duty(who, &action->broker);
+    break;
+  case ACTION_FENCE_PEER:
+    device_order(who, action->peer_off);
+    break;
+  case ACTION_SPARE_PEER:
+    device_order(who, 0);
     break;
   case ACTION_ADDRESS_DROP:
   case ACTION_ADDRESS_ADD:

@@ -116,6 +116,14 @@ bool holds_all_acked(unsigned node) {
   return acked_in(node) == sim.acked_count;
 }
 
+/* L11: the other one is off, or nothing of any reign runs there; a false word of an operator's is his. */
+void check_fenced(unsigned node) {
+  const struct broker_model *b = &sim.broker[1 - node];
+  bool runs = (b->alive && b->mode == BROKER_LEAD && !b->paused) || fence_open(1 - node);
+  if (sim.config.fence_required && runs && !sim.forced && !sim.process[node].vouched)
+    broken("L11: nobody leads before the other node is out of the way", "%s leads", voter_name(node));
+}
+
 void check_data(unsigned node) {
   const struct broker_model *b = &sim.broker[node];
   for (size_t i = 1; i < b->length; i++)

@@ -31,10 +31,13 @@ static bool all_well(void) {
 
 // ---- P4 ----
 
-/* `lease × (1 + epsilon) + beat + 2 round trips + 2 disk syncs`, the lease by the slowest clock. */
+/* `lease × (1 + epsilon) + beat + 2 round trips + 2 disk syncs`, the lease by the slowest clock. Where a fence device is
+   required, another lease for who is heard to let go, and what the device takes (L11). */
 static int64_t bound(void) {
   int64_t drift = sim.config.drift_ppm, lease = (int64_t)sim.config.lease_ms * MS;
-  return lease * (1000000 + drift) / (1000000 - drift) + (int64_t)sim.config.beat_ms * MS + SLACK;
+  lease = lease * (1000000 + drift) / (1000000 - drift);
+  int64_t device = sim.config.fence_required ? lease + DEVICE_US : 0;
+  return lease + device + (int64_t)sim.config.beat_ms * MS + SLACK;
 }
 
 /* From when on P4 counts: the end of the start-up silences, of a broker's hold, and of what a node waits

@@ -18,6 +18,7 @@
 
 #define MS 1000
 #define SECOND (1000 * MS)
+#define DEVICE_US (100 * MS) // what a fence device takes in peace
 
 enum what {
   WHAT_RUN,            // a process may go on
@@ -33,6 +34,7 @@ enum what {
   WHAT_BROKER_RESTART, // a broker starts
   WHAT_UNHOLD,         // a restarted broker was held for a lease
   WHAT_FLAP,           // a link that flaps is cut, or not any more
+  WHAT_DEVICE,         // a fence device has done what it was told, or has failed
 };
 
 // What may break in a run.
@@ -95,6 +97,8 @@ struct process {
   bool wiped;             // since it was last formed
   bool kept;              // L10: the core of an agent that died is whole, and of this boot
   uint64_t broker_life;   // of whose death the core has heard
+  uint64_t peer_off;      // L11: the reign for which its fence device is at it; 0
+  bool vouched;           // L11: this reign begins by an operator's word
 };
 
 struct entry {
@@ -158,7 +162,7 @@ struct sim {
   uint64_t reign_max;
   uint8_t reign_owner;
   uint64_t led[REIGNS_MAX]; // all epochs that somebody led in
-  uint64_t elections, acks, faults, forces, forms, wipes, torn, stops, resumptions;
+  uint64_t elections, acks, faults, forces, forms, offs, wipes, torn, stops, resumptions;
   uint64_t digest;
   int64_t heal_max, failover_max, pair_max;
   const char *broken; // the promise, NULL: none
@@ -224,6 +228,11 @@ void broker_resume(unsigned node); // L10: its driver begins anew
 bool broker_serves(unsigned node); // it could acknowledge now
 void broker_empty(unsigned node);  // another machine in its place
 
+// ---- device.c ----
+void device_order(unsigned node, uint64_t reign); // 0: it is to leave the other node alone
+void device_try(unsigned node, uint64_t life, uint64_t reign);
+void device_heal(void);
+
 // ---- chaos.c ----
 void chaos_next(void);
 void heal(void);
@@ -241,6 +250,7 @@ void play_rounds(void);
 void check_promises(unsigned who);
 void check_elected(unsigned node, uint64_t reign); // decided
 void check_shown(unsigned node);                   // first shown to anybody
+void check_fenced(unsigned node); // L11: it is about to lead
 void check_data(unsigned node);
 void check_prefix(unsigned secondary, unsigned master);
 void note_acked(unsigned node, uint64_t id);

@@ -368,6 +368,9 @@ static void refuses_wrong_rest(void **state) {
           "root");
   refuses(BASE "fence = { agent = { options = { ip = \"10.0.0.1\"; }; }; };",
           "t.conf:4: \"fence.agent.options\" is given without \"fence.agent.command\"; allowed: both, or neither");
+  refuses(BASE "fence = { agent = { required = true; }; };",
+          "t.conf:4: \"fence.agent.required\" is true, but \"fence.agent.command\" names no device: nobody could ever "
+          "be promoted; allowed: false, or a device");
   refuses(BASE "fence = { agent = { command = [ \"/x\" ]; options = { ip__c = \"10.0.0.1\"; }; }; };",
           "t.conf:4: \"fence.agent.options.ip__c\" ends with the name of no node; allowed behind \"__\": left, "
           "right");
@@ -391,8 +394,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "fence = { agent = { required = true; }; };",
-      "groups = ( { name = \"g\"; checks = [ \"broker\" ]; } );",
       "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
@@ -430,6 +431,47 @@ static void exec_needs_its_commands(void **state) {
           "t.conf:4: \"broker.commands.monitor\" begins with \"m\"; allowed: the program's path from the root");
   refuses(BASE "broker = { commands = { monitor = [ \"/m\" ]; }; };",
           "t.conf:4: \"broker.commands.monitor\" is given, but only driver \"exec\" has it; allowed: nothing here");
+}
+
+#define CHECKS                                                                                               \
+  "health = ( { name = \"x\"; check = \"broker\"; }, { name = \"y\"; check = \"tcp\"; address = "            \
+  "\"127.0.0.1:1\"; },"                                                                                      \
+  " { name = \"z\"; check = \"tcp\"; address = \"127.0.0.1:2\"; } );\n"
+
+static void groups_count_as_one(void **state) {
+  (void)state;
+  accepts(BASE CHECKS
+          "groups = ( { name = \"g\"; checks = [ \"z\", \"y\" ]; need = \"all\"; } ); dead_when = \"all\";");
+  assert_int_equal(conf.group_count, 1);
+  assert_int_equal(conf.group[0].members, 6);
+  assert_int_equal(conf.group[0].need, 2);
+  assert_int_equal(conf.dead_when, 2);
+  cluster_free(&conf);
+  accepts(
+      BASE CHECKS
+      "groups = ( { name = \"g\"; checks = [ \"y\" ]; }, { name = \"h\"; checks = [ \"x\", \"z\" ]; } );");
+  assert_int_equal(conf.group[1].need, 1);
+  cluster_free(&conf);
+}
+
+static void refuses_wrong_groups(void **state) {
+  (void)state;
+  refuses(BASE CHECKS "groups = ( { name = \"g\"; checks = [ \"u\" ]; } );",
+          "t.conf:5: \"groups[0].checks[0]\" is \"u\", and no check has that name; allowed: the name of a "
+          "check in health");
+  refuses(
+      BASE CHECKS
+      "groups = ( { name = \"g\"; checks = [ \"x\" ]; },\n{ name = \"h\"; checks = [ \"y\", \"x\" ]; } );",
+      "t.conf:6: \"groups[1].checks[1]\" is \"x\", which is in a group already; allowed: each check in one "
+      "group at most");
+  refuses(
+      BASE CHECKS "groups = ( { name = \"y\"; checks = [ \"x\" ]; } );",
+      "t.conf:5: \"groups[0].name\" is \"y\" like another group's or a check's; allowed: different names");
+  refuses(BASE CHECKS "groups = ( { name = \"g\"; checks = [ \"x\" ]; need = 2; } );",
+          "t.conf:5: \"groups[0].need\" is 2, but the group has 1 checks; allowed: \"any\", \"all\", 1 to 1");
+  refuses(BASE CHECKS "groups = ( { name = \"g\"; checks = [ \"x\", \"y\" ]; } ); dead_when = 3;",
+          "t.conf:5: \"dead_when\" is 3, but there are 2 groups and checks in none; allowed: \"any\", "
+          "\"all\", 1 to 2");
 }
 
 static void async_goes_with_a_bound(void **state) {
@@ -562,11 +604,11 @@ static void printed_examples_are_valid(void **state) {
 }
 
 static void shipped_configurations_are_valid(void **state) {
-  DIR *directory = fdopendir(openat(root, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR *etc = fdopendir(openat(root, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   unsigned seen = 0;
   (void)state;
-  assert_non_null(directory);
-  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+  assert_non_null(etc);
+  for (struct dirent *entry; (entry = readdir(etc)) != NULL;) {
     char path[300];
     size_t n, length = strlen(entry->d_name);
     if (length < 5 || strcmp(entry->d_name + length - 5, ".conf") != 0)
@@ -578,7 +620,7 @@ static void shipped_configurations_are_valid(void **state) {
     free(text);
     seen++;
   }
-  closedir(directory);
+  closedir(etc);
   assert_true(seen >= 3);
 }
 
@@ -620,6 +662,8 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
       cmocka_unit_test(exec_needs_its_commands),
+      cmocka_unit_test(groups_count_as_one),
+      cmocka_unit_test(refuses_wrong_groups),
       cmocka_unit_test(async_goes_with_a_bound),
       cmocka_unit_test(accepts_inert_values),
       cmocka_unit_test(parses_vips),

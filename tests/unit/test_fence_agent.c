@@ -217,6 +217,61 @@ static void test_it_hangs(void **unused) {
   end();
 }
 
+static struct wait {
+  struct loop_timer *timer;
+  const char *line;
+} waiting;
+
+static void look_again(void *unused) {
+  (void)unused;
+  if (access(heard, R_OK) == 0 && strstr(heard_text(), waiting.line) != NULL)
+    loop_stop(bed.loop);
+  else
+    loop_timer_in(waiting.timer, 5000);
+}
+
+/* Runs until the device has been told this. */
+static void run_until_heard(const char *line) {
+  waiting = (struct wait){loop_timer_new(bed.loop, look_again, NULL), line};
+  loop_timer_in(waiting.timer, 0);
+  assert_int_equal(loop_run(bed.loop), 0);
+  loop_timer_free(waiting.timer);
+}
+
+/* Nobody waits half a minute for a look at the device; that is made up for afterwards. */
+static void test_off_does_not_wait_for_a_look(void **unused) {
+  (void)unused;
+  write_script("case $action in monitor) sleep 1000;; status) exit 2;; esac");
+  begin(script);
+  struct fence_agent_settings settings = {.command = &bed.command, .options = &bed.options, .node = "b", .monitor_ms = 2000};
+  struct fence_agent_watch watch = {&bed, on_checked};
+  assert_int_equal(fence_agent_open(&bed.device, bed.loop, &settings, &watch), 0);
+  run_until_heard("action=monitor\n");
+  assert_string_equal(off(), "");
+  assert_int_equal(bed.checks, 0);
+  assert_int_equal(loop_run(bed.loop), 0);
+  assert_non_null(strstr(bed.trouble, "\"monitor\" did not end"));
+  end();
+}
+
+static void test_it_is_broken_off(void **unused) {
+  (void)unused;
+  write_script("[ $action != monitor ] || exit 0; [ $action != status ] || exit 2; [ -e $0.works ] || sleep 1000");
+  char works[112];
+  snprintf(works, sizeof works, "%s.works", script);
+  begin(script);
+  looked();
+  assert_int_equal(fence_agent_off(bed.device, on_off, &bed), 0);
+  run_until_heard("action=off\n");
+  fence_agent_break_off(bed.device);
+  fence_agent_break_off(bed.device); /* there is nothing any more */
+  assert_false(bed.answered);
+  fclose(fopen(works, "w"));
+  assert_string_equal(off(), "");
+  unlink(works);
+  end();
+}
+
 static void test_it_is_not_there(void **unused) {
   (void)unused;
   begin("/nonexistent/fence_none");
@@ -260,6 +315,8 @@ int main(void) {
       cmocka_unit_test(test_status_fails),
       cmocka_unit_test(test_it_dies),
       cmocka_unit_test(test_it_hangs),
+      cmocka_unit_test(test_off_does_not_wait_for_a_look),
+      cmocka_unit_test(test_it_is_broken_off),
       cmocka_unit_test(test_it_is_not_there),
       cmocka_unit_test(test_the_dummy_of_the_package),
   };

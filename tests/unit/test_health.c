@@ -269,6 +269,81 @@ static void exec_that_cannot_start_is_a_failure(void **state) {
   close_health(&f);
 }
 
+static bool three_known(const struct fixture *f) {
+  return status(f, 0)->state != HEALTH_UNKNOWN && status(f, 1)->state != HEALTH_UNKNOWN &&
+         status(f, 2)->state != HEALTH_UNKNOWN;
+}
+
+// down, up, down
+static void open_three(struct fixture *f, struct health_settings settings) {
+  static const char *const yes[] = {"/bin/true", NULL}, *const no[] = {"/bin/false", NULL};
+  settings.check[0] = exec_check(no, 5000);
+  settings.check[1] = exec_check(yes, 5000);
+  settings.check[2] = exec_check(no, 5000);
+  settings.count = 3;
+  open_health(f, &settings);
+  run_until(f, three_known);
+}
+
+static void a_group_counts_as_one(void **state) {
+  (void)state;
+  struct fixture f;
+  open_three(&f, (struct health_settings){
+                     .group = {{.checks = 5, .need = HEALTH_ALL}}, .group_count = 1, .dead_when = 2});
+  assert_int_equal(health_result(f.health)->group[0], HEALTH_DOWN);
+  assert_true(
+      health_result(f.health)->healthy); // two checks are down, but they are one, and the other one is up
+  close_health(&f);
+  open_three(&f, (struct health_settings){
+                     .group = {{.checks = 5, .need = 2}}, .group_count = 1, .dead_when = HEALTH_ANY});
+  assert_true(health_result(f.health)->dead);
+  close_health(&f);
+  open_three(&f, (struct health_settings){.group = {{.checks = 5, .need = 1}, {.checks = 2, .need = 1}},
+                                          .group_count = 2,
+                                          .dead_when = HEALTH_ALL});
+  assert_int_equal(health_result(f.health)->group[1], HEALTH_UP);
+  assert_true(health_result(f.health)->healthy);
+  close_health(&f);
+}
+
+static void a_group_needs_as_many_as_it_says(void **state) {
+  (void)state;
+  struct fixture f;
+  open_three(&f, (struct health_settings){
+                     .group = {{.checks = 3, .need = HEALTH_ALL}}, .group_count = 1, .dead_when = 1});
+  assert_int_equal(health_result(f.health)->group[0], HEALTH_UP);
+  assert_true(health_result(f.health)->dead); // by the third check, which is in no group
+  close_health(&f);
+  open_three(&f, (struct health_settings){.group = {{.checks = 3, .need = HEALTH_ANY}},
+                                          .group_count = 1,
+                                          .dead_when = HEALTH_ALL});
+  assert_int_equal(health_result(f.health)->group[0], HEALTH_DOWN);
+  assert_true(health_result(f.health)->dead);
+  close_health(&f);
+}
+
+static void wrong_groups_are_refused(void **state) {
+  (void)state;
+  static const struct health_group wrong[] = {{.checks = 0, .need = HEALTH_ANY},
+                                              {.checks = 2, .need = HEALTH_ANY},
+                                              {.checks = 1, .need = 2},
+                                              {.checks = 1, .need = 0}};
+  struct loop *loop = loop_new();
+  const struct health_watch watch = {NULL, on_changed};
+  struct health *health = NULL;
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    const char *error = NULL;
+    struct health_settings settings = {.check = {broker_check(1, 1)},
+                                       .count = 1,
+                                       .group = {wrong[i]},
+                                       .group_count = 1,
+                                       .dead_when = HEALTH_ANY};
+    assert_int_equal(health_open(&health, loop, &settings, &watch, &error), -EINVAL);
+    assert_non_null(strstr(error, "groups"));
+  }
+  loop_free(loop);
+}
+
 static void wrong_settings_are_refused(void **state) {
   (void)state;
   struct loop *loop = loop_new();
@@ -300,6 +375,9 @@ int main(void) {
       cmocka_unit_test(exec_tells_by_exit_status),
       cmocka_unit_test(exec_out_of_time_is_killed_with_its_group),
       cmocka_unit_test(exec_that_cannot_start_is_a_failure),
+      cmocka_unit_test(a_group_counts_as_one),
+      cmocka_unit_test(a_group_needs_as_many_as_it_says),
+      cmocka_unit_test(wrong_groups_are_refused),
       cmocka_unit_test(wrong_settings_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,9 @@ static struct event any_event(void) {
   case EVENT_HELLO:
     event.hello = (uint8_t)below(VOTERS);
     break;
+  case EVENT_FENCED:
+    event.fenced = number(UINT64_MAX);
+    break;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
@@ -179,6 +182,9 @@ static void same_event(const struct event *a, const struct event *b) {
   case EVENT_HELLO:
     assert_int_equal(a->hello, b->hello);
     break;
+  case EVENT_FENCED:
+    assert_true(a->fenced == b->fenced);
+    return;
   case EVENT_TIMER:
   case EVENT_DISK_FAILED:
   case EVENT_FENCE_LOST:
@@ -207,7 +213,7 @@ static struct trace_start any_start(void) {
   memset(&start, 0, sizeof start);
   struct core_config *config = &start.config;
   config->self = (uint8_t)below(VOTERS), config->preferred = (uint8_t)below(NODES);
-  config->replication = (uint8_t)below(REPLICATION_COUNT), config->strict = toss();
+  config->replication = (uint8_t)below(REPLICATION_COUNT), config->strict = toss(), config->fence_required = toss();
   config->lease_ms = (uint32_t)number(UINT32_MAX), config->beat_ms = (uint32_t)number(UINT32_MAX);
   config->drift_ppm = (uint32_t)number(UINT32_MAX), config->witness_grace_ms = (uint32_t)number(UINT32_MAX);
   config->degrade_ms = (uint32_t)number(UINT32_MAX), config->join_hold_ms = (uint32_t)number(UINT32_MAX);
@@ -235,7 +241,7 @@ static void a_start_comes_back(void **unused) {
       fail_msg("%s: %s", line, error);
     const struct core_config *a = &start.config, *b = &back.config;
     assert_true(a->self == b->self && a->preferred == b->preferred && a->replication == b->replication);
-    assert_true(a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms);
+    assert_true(a->strict == b->strict && a->fence_required == b->fence_required && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms);
     assert_true(a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms);
     assert_true(a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms);
     assert_true(a->max_lag == b->max_lag && a->withholds == b->withholds);

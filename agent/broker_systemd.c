@@ -80,10 +80,9 @@ static void answer_look(struct service *v, const struct unit_state *s, struct ve
     reply->rc = VERB_NOT_RUNNING;
     if (is(s->active, "failed"))
       snprintf(reply->said, sizeof reply->said, "%.80s has failed (%s)", v->unit, s->result);
-  } else if (is(s->active, "activating")) {
-    reply->rc = VERB_BUSY;
-  } else {
-    reply->rc = VERB_FAILED;
+  } else { // on its way up or down: it may serve, so whoever is to hold must stop it
+    reply->rc = VERB_DEGRADED;
+    words_put(&reply->words, "role", "master");
     snprintf(reply->said, sizeof reply->said, "%.80s is %s", v->unit, s->active);
   }
   warn(v, s, &reply->words);

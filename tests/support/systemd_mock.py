@@ -44,7 +44,7 @@ class Unit:
     def __init__(self, manager, name, spec):
         self.manager, self.name, self.spec = manager, name, spec
         self.path = MAIN_OBJ + "/unit/" + "".join(c if c.isalnum() else "_%02x" % ord(c) for c in name)
-        self.pid, self.job, self.stopping, self.limit = 0, None, False, None
+        self.pid, self.job, self.stopping, self.limit, self.again = 0, None, False, None, None
         self.load = spec.get("load", "loaded")
         manager.AddObject(self.path, UNIT_IFACE, {
             "Id": name, "LoadState": self.load, "ActiveState": "inactive", "SubState": "dead",
@@ -80,6 +80,7 @@ class Unit:
                                 [dbus.UInt32(number), dbus.ObjectPath(path), self.name, result])
 
     def start(self):
+        self.again = None
         if self.active() in ("active", "reloading"):
             self.end("done")
             return
@@ -101,6 +102,9 @@ class Unit:
         self.end("done")
 
     def stop(self):
+        if self.again:
+            GLib.source_remove(self.again)
+            self.again = None
         if not self.pid:
             if self.active() != "failed":
                 self.show("inactive", "dead")
@@ -128,7 +132,7 @@ class Unit:
         result = "success" if clean else "signal" if os.WIFSIGNALED(status) else "exit-code"
         if not self.stopping and self.spec.get("restart", "no") != "no":
             self.show("activating", "auto-restart", MainPID=dbus.UInt32(0), Result=result)
-            GLib.timeout_add(100, lambda: self.begin(self.start) and False)
+            self.again = GLib.timeout_add(100, lambda: self.begin(self.start) and False)
             return
         state = ("inactive", "dead") if clean else ("failed", "failed")
         self.show(*state, MainPID=dbus.UInt32(0), Result=result)

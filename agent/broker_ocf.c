@@ -196,20 +196,16 @@ static void ocf_close(void *state) {
 
 // Agents advise how long their actions may take; less is the operator's own decision.
 static void advise(const struct ocf *o, const struct broker_settings *s) {
-  static const struct {
-    const char *action, *key;
-    bool look;
-  } rows[] = {{"start", "broker.verb_timeout_ms", false},   {"stop", "broker.verb_timeout_ms", false},
-              {"promote", "broker.verb_timeout_ms", false}, {"demote", "broker.verb_timeout_ms", false},
-              {"monitor", "timeout_ms of the health check \"broker\"", true}};
-  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    uint32_t wants = ocf_metadata_timeout_ms(&o->agent.about, rows[i].action);
-    uint32_t has = rows[i].look ? s->probe_timeout_ms : s->verb_timeout_ms;
-    if (wants > has)
-      log_notice("broker: %s advises %u ms for its action %s, and gets %u (%s): a longer one is waited for longer when "
-                 "it hangs",
-                 s->agent, wants, rows[i].action, has, rows[i].key);
+  static const char *const actions[] = {"start", "stop", "promote", "demote"};
+  uint32_t longest = 0;
+  for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+    uint32_t wants = ocf_metadata_timeout_ms(&o->agent.about, actions[i]);
+    longest = wants > longest ? wants : longest;
   }
+  if (longest > s->verb_timeout_ms)
+    log_notice("broker: %s advises up to %u ms for start, stop, promote and demote; broker.verb_timeout_ms ends them "
+               "after %u ms",
+               s->agent, longest, s->verb_timeout_ms);
 }
 
 static int ocf_open(void **state, struct verbs *verbs, struct loop *loop, const struct broker_settings *settings,

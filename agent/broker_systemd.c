@@ -36,7 +36,7 @@ static bool runs(const struct unit_state *s) {
 }
 
 static bool is_down(const struct unit_state *s) {
-  return s->known && (is(s->active, "inactive") || is(s->active, "failed") || is(s->sub, "auto-restart"));
+  return s->known && (is(s->active, "inactive") || is(s->active, "failed"));
 }
 
 // Why systemd could not start it at all; "" if it could.
@@ -80,6 +80,9 @@ static void answer_look(struct service *v, const struct unit_state *s, struct ve
     reply->rc = VERB_NOT_RUNNING;
     if (is(s->active, "failed"))
       snprintf(reply->said, sizeof reply->said, "%.80s has failed (%s)", v->unit, s->result);
+  } else if (is(s->sub, "auto-restart")) { // it died, and must be stopped all the same
+    reply->rc = VERB_FAILED_MASTER;
+    snprintf(reply->said, sizeof reply->said, "%.80s has died, and systemd starts it again", v->unit);
   } else { // on its way up or down: it may serve, so whoever is to hold must stop it
     reply->rc = VERB_DEGRADED;
     words_put(&reply->words, "role", "master");

@@ -65,6 +65,9 @@ class Unit:
         """A new job, which takes the place of the one that there was."""
         if self.job:
             self.end("canceled")
+        if self.again:
+            GLib.source_remove(self.again)
+            self.again = None
         self.manager.next_job += 1
         self.job = (self.manager.next_job, f"{MAIN_OBJ}/job/{self.manager.next_job}")
         path = self.job[1]
@@ -79,8 +82,12 @@ class Unit:
         self.manager.EmitSignal(MAIN_IFACE, "JobRemoved", "uoss",
                                 [dbus.UInt32(number), dbus.ObjectPath(path), self.name, result])
 
-    def start(self):
+    def start_again(self):
         self.again = None
+        self.begin(self.start)
+        return False
+
+    def start(self):
         if self.active() in ("active", "reloading"):
             self.end("done")
             return
@@ -102,9 +109,6 @@ class Unit:
         self.end("done")
 
     def stop(self):
-        if self.again:
-            GLib.source_remove(self.again)
-            self.again = None
         if not self.pid:
             if self.active() != "failed":
                 self.show("inactive", "dead")
@@ -132,7 +136,7 @@ class Unit:
         result = "success" if clean else "signal" if os.WIFSIGNALED(status) else "exit-code"
         if not self.stopping and self.spec.get("restart", "no") != "no":
             self.show("activating", "auto-restart", MainPID=dbus.UInt32(0), Result=result)
-            self.again = GLib.timeout_add(100, lambda: self.begin(self.start) and False)
+            self.again = GLib.timeout_add(100, self.start_again)
             return
         state = ("inactive", "dead") if clean else ("failed", "failed")
         self.show(*state, MainPID=dbus.UInt32(0), Result=result)

@@ -38,6 +38,8 @@ struct broker_view {
   char incarnation[48];     // which broker this is: another text, another one, that may know less; "" unknown
   char state[24];           // for people: "master", "secondary", "held", "down", ...
   char trouble[160];        // for people: what is wrong and what to do; "" if nothing is
+  bool counts;              // the broker tells these totals since its start
+  uint64_t received, acknowledged, delivered;
 };
 
 struct broker_watch {

@@ -306,9 +306,10 @@ static const struct conf_key keys[] = {
     {.path = "policy.failback_after_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "60000",
      AT(policy.failback_after_ms),
      .help = "With auto: after it was fit, and nothing in the way, for so long, ms."},
-    {.path = "policy.hold_down_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "0", .later = "*",
+    {.path = "policy.hold_down_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "0",
      AT(policy.hold_down_ms),
-     .help = "So long after a failover there is no other one, ms; 0: off."},
+     .help = "So long after a failover there is no other one by itself, nor a failback, ms; 0: off. Who leads may "
+             "lead again, and an operator may order."},
     {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
      .help = "So often in restart_window_ms is a dead broker started again in place."},
     {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",

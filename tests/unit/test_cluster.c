@@ -394,7 +394,6 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
       "broker = { driver = \"postgresql\"; };",

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver "ocf": any OCF resource agent that needs no cluster manager's database.
 //
-// A promotable one (it knows promote and demote) runs on both nodes; any other one is a service, started on the master
-// alone. Each verb is an action, with its `notify` before and after where the agent knows that.
+// A promotable one runs on both nodes; any other one is a service, started on the master alone. Each verb is an action, with its `notify` before and after where the agent knows that.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@ struct ocf {
   struct verbs *verbs;
   struct loop *loop;
   struct ocf_agent agent;
-  bool promotable, notifies;
+  bool notifies;
   uint32_t every_ms;
   struct child *child; // NULL: none runs
 
@@ -44,9 +43,9 @@ static const char *action_of(const struct ocf *o, enum verb verb) {
   case VERB_START:
     return "start";
   case VERB_PROMOTE:
-    return o->promotable ? "promote" : "start";
+    return o->agent.promotable ? "promote" : "start";
   case VERB_DEMOTE:
-    return o->promotable ? "demote" : "stop";
+    return o->agent.promotable ? "demote" : "stop";
   case VERB_STOP:
     return "stop";
   case VERB_HELLO:
@@ -90,7 +89,7 @@ static void add_monitor(struct ocf *o) {
 // A secondary hears that the other node was promoted when the agent hears of it: cluster managers tell all of them.
 static void add_news(struct ocf *o) {
   const char *master = words_get(&o->words, "master");
-  if (!o->notifies || !o->promotable || master == NULL || strcmp(master, o->master) == 0)
+  if (!o->notifies || !o->agent.promotable || master == NULL || strcmp(master, o->master) == 0)
     return;
   snprintf(o->master, sizeof o->master, "%.60s", master);
   if (strcmp(master, o->agent.node) != 0)
@@ -124,11 +123,11 @@ static bool is_look(const struct ocf *o) {
 // Of a service, running is serving. What is degraded says itself what it is.
 static int rc_of(struct ocf *o, int status) {
   if (status == OCF_DEGRADED || status == OCF_DEGRADED_MASTER) {
-    bool master = status == OCF_DEGRADED_MASTER || !o->promotable;
+    bool master = status == OCF_DEGRADED_MASTER || !o->agent.promotable;
     words_put(&o->reply.words, "role", master ? "master" : "secondary");
     return VERB_DEGRADED;
   }
-  if (is_look(o) && !o->promotable && status == VERB_OK)
+  if (is_look(o) && !o->agent.promotable && status == VERB_OK)
     return VERB_MASTER;
   return status >= VERB_OK && status <= VERB_FAILED_MASTER ? status : VERB_FAILED;
 }
@@ -224,11 +223,10 @@ static int ocf_open(void **state, struct verbs *verbs, struct loop *loop, const 
   o->verbs = verbs;
   o->loop = loop;
   o->every_ms = settings->probe_every_ms;
-  o->promotable = ocf_metadata_promotable(&o->agent.about);
   o->notifies = ocf_metadata_has(&o->agent.about, "notify");
   advise(o, settings);
   *supports = VERB_BIT(VERB_PROBE) | VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE) |
-              VERB_BIT(VERB_STOP) | (o->promotable ? VERB_BIT(VERB_START) : 0);
+              VERB_BIT(VERB_STOP) | (o->agent.promotable ? VERB_BIT(VERB_START) : 0);
   *state = o;
   return 0;
 }

@@ -72,18 +72,17 @@ static void put_options(struct environment *e, const struct ocf_agent *a) {
 }
 
 static void put_meta(struct environment *e, const struct ocf_agent *a, const struct ocf_call *call) {
-  bool promotable = ocf_metadata_promotable(&a->about);
   put(e, "OCF_RESKEY_crm_feature_set=%s", FEATURES);
   put(e, "OCF_RESKEY_CRM_meta_name=%s", call->action);
   put(e, "OCF_RESKEY_CRM_meta_timeout=%" PRIu32, call->deadline_ms);
   put(e, "OCF_RESKEY_CRM_meta_interval=%" PRIu32, call->interval_ms);
   put(e, "OCF_RESKEY_CRM_meta_on_node=%s", a->node);
   put(e, "OCF_RESKEY_CRM_meta_clone=0");
-  put(e, "OCF_RESKEY_CRM_meta_clone_max=%d", promotable ? 2 : 1);
+  put(e, "OCF_RESKEY_CRM_meta_clone_max=%d", a->promotable ? 2 : 1);
   put(e, "OCF_RESKEY_CRM_meta_clone_node_max=1");
   put(e, "OCF_RESKEY_CRM_meta_notify=%s", ocf_metadata_has(&a->about, "notify") ? "true" : "false");
   put(e, "OCF_CHECK_LEVEL=%u", call->level);
-  if (!promotable)
+  if (!a->promotable)
     return;
   put(e, "OCF_RESKEY_CRM_meta_master_max=1");
   put(e, "OCF_RESKEY_CRM_meta_promoted_max=1");
@@ -288,5 +287,6 @@ int ocf_agent_open(struct ocf_agent *a, const struct broker_settings *s, char *w
   find_standins(a);
   if (read_metadata(a, why, size) < 0)
     return -EINVAL;
+  a->promotable = ocf_metadata_promotable(&a->about) && s->replication != REPLICATION_SHARED;
   return ocf_metadata_takes(&a->about, a->options, a->node, why, size) ? 0 : -EINVAL;
 }

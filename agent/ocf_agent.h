@@ -2,7 +2,8 @@
 // One OCF resource agent: where it is, what it says of itself, and how it is called (OCF resource agent API 1.1; the
 // words of 1.0, Master and Slave, are told too).
 //
-// It lives as a clone of two on the nodes of the cluster, and finds what a cluster manager would give it:
+// One that knows promote and demote runs on both nodes, as a clone of two, unless replication is "shared": two of them
+// on one storage would ruin it. Any other is a service, started on the master alone. It finds what a cluster manager would give it:
 // OCF_ROOT (/usr/lib/ocf, where the environment has none), OCF_RESKEY_*, HA_RSCTMP. The commands of a cluster manager,
 // crm_attribute and its like, are stand-ins (packaging/ocf): they take a promotion score and forget it; whatever needs
 // a cluster's database they refuse, and note it for ocf_agent_refused.
@@ -23,6 +24,7 @@
 
 struct ocf_agent {
   struct ocf_metadata about;
+  bool promotable; // runs on both nodes and is promoted on one; else it is a service of the master's
   const struct conf_map *options;
   char root[OCF_PATH_SIZE], path[OCF_PATH_SIZE], scratch[OCF_PATH_SIZE];
   char standins[OCF_PATH_SIZE]; // "" they are not installed, or the environment has HA_SBIN_DIR

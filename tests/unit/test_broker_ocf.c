@@ -269,6 +269,26 @@ static void it_finds_what_a_cluster_manager_gives(void **unused) {
   driver_close();
 }
 
+static void on_shared_storage_it_runs_on_the_master_alone(void **unused) {
+  (void)unused;
+  struct broker_settings settings = settings_of("ocf:test:agent");
+  const char *error;
+  write_agent(PROMOTABLE, "", stateful);
+  forget_all();
+  option("data", "/srv");
+  settings.replication = REPLICATION_SHARED;
+  assert_int_equal(driver_open(&settings, &error), 0);
+  driver_reach(BROKER_HOLD, 0);
+  driver_wait(stands_by);
+  driver_reach(BROKER_LEAD, 2);
+  driver_wait(leads);
+  assert_false(holds("heard", "promote"));
+  driver_reach(BROKER_HOLD, 2);
+  assert_false(holds("heard", "demote"));
+  assert_false(holds("state", "slave"));
+  driver_close();
+}
+
 static void a_master_is_looked_at_as_deep_as_its_agent_can(void **unused) {
   (void)unused;
   write_agent(PROMOTABLE, "", stateful);
@@ -463,6 +483,7 @@ int main(void) {
       cmocka_unit_test(a_promotable_one_of_the_package),
       cmocka_unit_test(unknown_parameters_are_refused_with_those_there_are),
       cmocka_unit_test(it_finds_what_a_cluster_manager_gives),
+      cmocka_unit_test(on_shared_storage_it_runs_on_the_master_alone),
       cmocka_unit_test(a_master_is_looked_at_as_deep_as_its_agent_can),
       cmocka_unit_test(it_is_notified_before_and_after),
       cmocka_unit_test(one_that_hangs_is_not_waited_for),

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "agent/unit_bus.h"
-#include "common/base/cluster.h"
 #define UNITS "{\"units\": {" \
   "\"good.service\": {\"command\": [\"sleep\", \"1000\"]}," \
   "\"again.service\": {\"command\": [\"sleep\", \"1000\"], \"restart\": \"always\"}," \
@@ -317,15 +316,8 @@ static void without_a_bus_it_says_so(void **unused) {
   close_unit();
 }
 
-static void names_of_services(void **unused) {
+static void it_must_be_a_service(void **unused) {
   (void)unused;
-  assert_true(cluster_is_service("activemq.service"));
-  assert_true(cluster_is_service("a@b-c\\x2d.service"));
-  assert_false(cluster_is_service(".service"));
-  assert_false(cluster_is_service("activemq"));
-  assert_false(cluster_is_service("data.mount"));
-  assert_false(cluster_is_service("a b.service"));
-  assert_false(cluster_is_service("/etc/systemd/system/a.service"));
   struct unit_bus *none = NULL;
   const struct unit_watch watch = {NULL, on_changed};
   assert_int_equal(unit_bus_open(&none, NULL, "activemq", &watch), -EINVAL);
@@ -333,7 +325,7 @@ static void names_of_services(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names_of_services),
+      cmocka_unit_test(it_must_be_a_service),
       cmocka_unit_test(a_unit_is_started_and_stopped),
       cmocka_unit_test(a_look_tells_what_is_now),
       cmocka_unit_test(the_death_of_its_process_is_told),

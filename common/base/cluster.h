@@ -89,6 +89,7 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct conf_map options; // what only its driver knows
     int replication; // enum replication
     uint64_t max_lag_bytes;
     uint32_t degrade_ms, join_hold_ms;
@@ -96,7 +97,6 @@ struct cluster_conf {
     struct conf_texts commands[VERB_COUNT]; // exec: by enum verb
     struct conf_texts command;              // coprocess
     const char *agent;       // ocf: "ocf:PROVIDER:TYPE"; "" with others
-    struct conf_map options; // ocf: its parameters
     const char *unit;        // systemd; "" with others
     uint32_t verb_timeout_ms;
   } broker;
@@ -149,6 +149,9 @@ bool cluster_is_service(const char *name);
 
 // Of drivers that are driven by verbs: what they need is there, and nothing of another driver's.
 void cluster_complete_driver(struct cluster_conf *, struct conf *);
+
+// The same of what driver "postgresql" wants.
+void cluster_complete_postgresql(const struct cluster_conf *, struct conf *);
 
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);

@@ -56,11 +56,14 @@ static void check_services(const struct cluster_conf *c, struct conf *conf) {
   check_own("broker.agent", c->broker.agent[0] != 0, ocf, "ocf",
             "a resource agent, as in \"ocf:heartbeat:pgsql\"", conf);
   check_own("broker.unit", c->broker.unit[0] != 0, systemd, "systemd", "a service, as in \"activemq.service\"", conf);
-  if (!ocf)
-    check_own("broker.options", c->broker.options.count > 0, false, "ocf", "", conf);
 }
 
 void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
   check_commands(c, conf);
   check_services(c, conf);
+  if (c->broker.driver == DRIVER_POSTGRESQL)
+    cluster_complete_postgresql(c, conf);
+  else if (c->broker.driver != DRIVER_OCF && c->broker.options.count > 0)
+    conf_error(conf, "broker.options", "\"broker.options\" is given, but driver \"%s\" has none; allowed: nothing here",
+               cluster_driver_name(c));
 }

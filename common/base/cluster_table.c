@@ -180,7 +180,7 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "postgresql|coprocess", .fallback = "none", AT(broker.driver),
+     .later = "coprocess", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
@@ -194,6 +194,9 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
+     .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
+             "log_file, conninfo. ocf: the resource agent's parameters; NAME__NODE is for that node alone."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
      .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
@@ -218,9 +221,6 @@ static const struct conf_key keys[] = {
      .example = "\"ocf:heartbeat:pgsql\"",
      .help = "With ocf, and only then: the resource agent. One that needs a cluster manager's database is of no use; "
              "tanist-drivers(7) says which do."},
-    {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
-     .help = "With ocf, and only then: the resource agent's parameters, as in { pgdata = \"/srv/pg\"; }; an option "
-             "NAME__NODE is for that node alone."},
     {.path = "broker.unit", .type = CONF_TEXT, .min = 0, .max = 255, .fits = is_unit,
      .allowed = "the name of a service of systemd's, as in \"activemq.service\"", .fallback = "", AT(broker.unit),
      .help = "With systemd, and only then: the service that runs on the master alone."},

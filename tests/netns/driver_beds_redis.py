@@ -5,7 +5,7 @@ import os
 import pathlib
 
 import driver_bed
-import redis_test
+import redis_bed
 import space
 from driver_bed import ROOT, Process
 
@@ -14,7 +14,7 @@ class Client:
     """What the cases ask of a client, over a connection of its own."""
 
     def __init__(self, port, timeout):
-        self.redis = redis_test.Client(port, timeout)
+        self.redis = redis_bed.Client(port, timeout)
 
     def write(self, key, value):
         self.redis("SET", key, value)
@@ -25,13 +25,13 @@ class Client:
     def closed(self):
         """Whether the server has closed the connection, or does within half a second."""
         self.redis.socket.settimeout(0.5)
-        return redis_test.closed(self.redis)
+        return redis_bed.closed(self.redis)
 
     def close(self):
         self.redis.close()
 
 
-class Redis(Process, redis_test.Redis):
+class Redis(Process, redis_bed.Redis):
     def client(self, timeout=2.0):  # pylint: disable=arguments-differ
         return Client(self.port, timeout)
 
@@ -49,13 +49,13 @@ class RedisBed(driver_bed.Bed):
              "orphan": "not kept by the driver yet"}
 
     def address(self, which):
-        return f"127.0.0.1:{redis_test.PORTS[which]}"
+        return f"127.0.0.1:{redis_bed.PORTS[which]}"
 
     def broker_options(self, which):
         return ""
 
     def start(self, which, *arguments):
-        return Redis(str(self.folder), redis_test.PORTS[which], *arguments)
+        return Redis(str(self.folder), redis_bed.PORTS[which], *arguments)
 
     def nowhere(self):
         """An address that takes packets and never answers."""
@@ -84,12 +84,12 @@ class ExecBed(RedisBed):
         programs.mkdir(exist_ok=True)
         server = programs / "redis-server"
         if not server.exists():
-            server.symlink_to(redis_test.shutil.which("redis-server") or "/usr/bin/redis-check-rdb")
+            server.symlink_to(redis_bed.shutil.which("redis-server") or "/usr/bin/redis-check-rdb")
         return programs
 
     def server_conf(self, which):
         path = self.folder / f"redis-{which}.conf"
-        path.write_text(f"port {redis_test.PORTS[which]}\ndir {self.folder}\nsave \"\"\n"
+        path.write_text(f"port {redis_bed.PORTS[which]}\ndir {self.folder}\nsave \"\"\n"
                         f"repl-diskless-sync-delay 0\nlogfile {self.folder}/redis-{which}.log\n", encoding="utf-8")
         return path
 

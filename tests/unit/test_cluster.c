@@ -396,7 +396,6 @@ static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "broker = { driver = \"postgresql\"; };",
       "broker = { driver = \"coprocess\"; };",
   };
   (void)state;
@@ -443,7 +442,7 @@ static void ocf_and_systemd_need_what_they_drive(void **state) {
   refuses(BASE "broker = { unit = \"a.service\"; };",
           "t.conf:4: \"broker.unit\" is given, but only driver \"systemd\" has it; allowed: nothing here");
   refuses(BASE "broker = { options = { fake = \"x\"; }; };",
-          "t.conf:4: \"broker.options\" is given, but only driver \"ocf\" has it; allowed: nothing here");
+          "t.conf:4: \"broker.options\" is given, but driver \"none\" has none; allowed: nothing here");
   refuses(BASE "broker = { driver = \"ocf\"; agent = \"heartbeat:Dummy\"; };",
           "t.conf:4: \"broker.agent\" is \"heartbeat:Dummy\"; allowed: a resource agent as \"ocf:PROVIDER:TYPE\"");
   refuses(BASE "broker = { driver = \"systemd\"; unit = \"data.mount\"; };",

@@ -12,7 +12,8 @@
 #include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
-                                                           &broker_exec, &broker_postgresql, &broker_ocf, &broker_systemd};
+                                                           &broker_exec, &broker_coprocess, &broker_postgresql,
+                                                           &broker_ocf, &broker_systemd};
 
 struct broker {
   const struct broker_driver *driver;
@@ -57,8 +58,7 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
 int broker_open(struct broker **out, struct loop *loop, const struct broker_settings *settings,
                 const struct broker_watch *watch, const char **error) {
   const struct broker_driver *driver = broker_find(settings->driver);
-  *error = "broker.driver: no such driver; there are \"none\", \"redis\", \"postgresql\", \"library\", \"exec\", \"ocf\" and "
-           "\"systemd\"";
+  *error = "broker.driver: no such driver; tanist.conf(5) has their names";
   if (!driver)
     return -EINVAL;
   *error = "broker.replication = \"sync\" needs a driver whose broker replicates; use \"none\" or "

@@ -126,7 +126,7 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_postgresql, broker_ocf,
-    broker_systemd;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_coprocess,
+    broker_postgresql, broker_ocf, broker_systemd;
 
 #endif

@@ -59,6 +59,11 @@ static void check_services(const struct cluster_conf *c, struct conf *conf) {
 }
 
 void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
+  bool coprocess = c->broker.driver == DRIVER_COPROCESS;
+  check_command(&c->broker.command, "broker.command", coprocess, "coprocess", conf);
+  if (coprocess && c->broker.command.count == 0)
+    conf_error(conf, "broker.command",
+               "\"broker.command\" is missing, driver \"coprocess\" needs it; allowed: [ \"/PROGRAM\", \"ARGUMENT\", … ]");
   check_commands(c, conf);
   check_services(c, conf);
   if (c->broker.driver == DRIVER_POSTGRESQL)

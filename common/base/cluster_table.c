@@ -180,7 +180,7 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "coprocess", .fallback = "none", AT(broker.driver),
+     .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
@@ -216,6 +216,9 @@ static const struct conf_key keys[] = {
              "\"start\" ]; monitor, promote and demote must be given. What they are told and what they answer is "
              "in tanist-drivers(7)."},
     VERBS(VERB_ROW)
+    {.path = "broker.command", COMMAND, AT(broker.command),
+     .help = "With coprocess: the program's path and its arguments. It is started once, is asked verbs on its standard input, "
+             "and answers on its standard output: tanist-drivers(7)."},
     {.path = "broker.agent", .type = CONF_TEXT, .min = 0, .max = 120, .fits = is_resource_agent,
      .allowed = "a resource agent as \"ocf:PROVIDER:TYPE\"", .fallback = "", AT(broker.agent),
      .example = "\"ocf:heartbeat:pgsql\"",

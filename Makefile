@@ -54,7 +54,7 @@ EXPLORE := $(B)/tests/explore/explore
 WORLD := $(filter-out %/runner.o %/table.o %/failures.o,$(SCENARIO))
 # The library: libc alone, with the three files of common/base that it stands on; only what tanist.h names is seen.
 CLIENT := $(patsubst %.c,$(B)/pic/%.o,$(wildcard common/client/*.c) common/base/durable.c common/base/slot.c common/base/crc.c)
-PAGE := $(B)/common/client/page.o $(B)/common/client/orphan.o
+PAGE := $(patsubst %,$(B)/common/client/%.o,page orphan keep)
 PAGES := $(call objects,$(wildcard common/client/*.c))
 LIBRARY := $(B)/libtanist.so $(B)/libtanist.a
 TRACECHECK := $(B)/tests/trace/tracecheck
@@ -79,7 +79,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 EXAMPLES ?= /etc/tanist
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: all analyze completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -103,7 +103,7 @@ $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 # What the doctor tries out: the fence, and who answers for an address.
 DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
-$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(B)/common/client/orphan.o $(BASE) $(CORE)
+$(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(filter-out %/page.o,$(PAGE)) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 # A recording stand-in for the file with the system calls.
 $(B)/tests/unit/test_watchdog: $(B)/tests/unit/test_watchdog.o $(B)/agent/watchdog.o
@@ -130,7 +130,7 @@ $(FUZZERS): %: %.o $(FUZZ_PARTS) $(PARTS)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $(LINKED) $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
-$(B)/tests/bench/client: $(B)/tests/bench/client.o $(PAGE) $(LIBRARY)
+$(B)/tests/bench/client: $(B)/tests/bench/client.o $(B)/common/client/page.o $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 $(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
 	$(CC) $(filter-out -pie,$(LDFLAGS_ALL)) -shared -o $@ $<
@@ -150,7 +150,7 @@ build/pure/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -std=c11 $(WARN) -O0 -fno-pie -fno-stack-protector -MMD -MP -c -o $@ $<
 
-tools: $(TOOLS) $(TRACECHECK) # what the tests in namespaces run beside the programs
+tools: $(TOOLS) $(TRACECHECK) $(B)/tests/bench/client # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@python3 -B tests/unit/run.py $^
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
@@ -166,15 +166,19 @@ explore: $(EXPLORE) ## try every small history of a cluster (STATES=2000000, DEP
 	@$(EXPLORE) --history $(B)/tests/explore/history.txt $(if $(STATES),--states $(STATES)) $(if $(DEPTH),--depth $(DEPTH))
 trial: all tools ## hold real brokers through random faults (MINUTES=10 SEED= DRIVER=library|redis)
 	python3 -B tests/netns/trial.py --driver $(or $(DRIVER),library) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+bench: ## all benchmarks in short forms, as one table on stdout (some minutes)
+	@$(MAKE) --no-print-directory -j$(JOBS) all tools $(PROBES) $(B)/tests/bench/client >&2
+	@packaging/install-dependencies demo bench >&2 || echo "what is missing is skipped" >&2
+	@python3 -B tests/bench/all.py "$(MAKE) --no-print-directory"
 bench-broker: all tools ## measure what a synchronous pair of the reference broker takes (COUNT= SIZE=)
 	@python3 -B tests/netns/bench_broker.py $(or $(COUNT),100000) $(or $(SIZE),200)
 bench-clients: all tools ## measure how soon clients that only listen are back after a take-over
 	@python3 -B tests/netns/bench_clients.py
 bench-client: $(B)/tests/bench/client ## measure what libtanist costs on a message's path
 	@$<
-bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10)
+bench-failover: all tools ## measure write gaps at failover, beside keepalived and Redis Sentinel (RUNS=10 ONLY=Tanist,...)
 	@packaging/install-dependencies demo bench || echo "what is missing is skipped"
-	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10)
+	@python3 -B tests/bench/failover.py --runs $(or $(RUNS),10) $(if $(ONLY),--only "$(ONLY)")
 pure: $(PURE) ## see that the core calls nothing but memcpy and its like, and keeps no state of its own
 	@$(CC) -r -nostdlib -no-pie -o build/pure/core.o $^
 	@! nm -u build/pure/core.o | grep -vE ' ($(PURE_CALLS))$$'
@@ -185,6 +189,7 @@ MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
+	tests/netns/driver_suite
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
 	@$(MAKE) --no-print-directory matrix
 matrix: all tools ## play the fault matrix alone
@@ -194,6 +199,7 @@ netns-short-e2e: netns-ready
 	python3 -B tests/netns/run.py --short --jobs 4
 netns-short-fence: netns-ready
 	python3 -B tests/netns/fence_test.py --short
+	tests/netns/driver_suite --short
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 netns-short: netns-short-e2e netns-short-fence
 bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)
@@ -227,6 +233,7 @@ install: all ## install under DESTDIR and PREFIX; a configuration in use is neve
 	  >$(DESTDIR)$(LIBDIR)/pkgconfig/tanist.pc
 	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(DESTDIR)$(EXAMPLES)/$$(basename $$f).example; done
 	install -m 644 etc/tanist.conf.example $(DESTDIR)$(EXAMPLES)
+	install -D -m 755 -t $(DESTDIR)$(EXAMPLES)/drivers $(wildcard etc/drivers/*)
 	for f in $(wildcard packaging/man/*.[1-8]); do install -D -m 644 -t $(SHARE)/man/man$${f##*.} $$f; done
 	install -D -m 644 packaging/completions/tanist.bash $(SHARE)/bash-completion/completions/tanist
 	install -D -m 644 -t $(SHARE)/zsh/vendor-completions packaging/completions/_tanist

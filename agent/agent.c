@@ -250,24 +250,18 @@ static void on_orphaned(void *arg, const char *path) {
   }
 }
 
+static void describe(void *arg, uint64_t epoch, struct words *words) {
+  hooks_words(arg, epoch, NULL, words);
+}
+
 static int open_broker(struct agent *a) {
-  const struct cluster_check *probe = cluster_broker_check(&a->conf);
-  struct broker_settings s = {.cluster = a->conf.name,
-                              .self = (uint8_t)a->self,
-                              .driver = cluster_driver_name(&a->conf),
-                              .address = a->conf.broker.address,
-                              .username = a->conf.broker.username,
-                              .password_file = a->conf.broker.password_file,
-                              .replication = (uint8_t)a->conf.broker.replication,
-                              .beat_ms = a->conf.beat_ms,
-                              .lease_ms = a->conf.lease_ms,
-                              .page = a->state_page,
-                              .incarnation = resume_incarnation(a),
-                              .orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans),
-                              .probe_every_ms = probe != NULL ? probe->every_ms : 200,
-                              .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
-  for (unsigned i = 0; i < NODES; i++)
-    s.peers[i] = a->conf.broker.peers[i];
+  struct broker_settings s;
+  broker_settings_of(&s, &a->conf, a->self);
+  s.page = a->state_page;
+  s.incarnation = resume_incarnation(a);
+  s.orphans = orphans_path(&a->conf, a->self, a->orphans, sizeof a->orphans);
+  s.describe = describe;
+  s.describe_arg = a;
   struct broker_watch watch = {
       .arg = a, .changed = on_broker, .done = on_done, .orphaned = on_orphaned, .cleared = on_cleared};
   const char *error = NULL;

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cluster.h"
 #include "common/core/limits.h"
 
-static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library};
+static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
+                                                           &broker_exec};
 
 struct broker {
   const struct broker_driver *driver;
@@ -24,13 +26,37 @@ const struct broker_driver *broker_find(const char *name) {
   return NULL;
 }
 
+void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c, unsigned self) {
+  const struct cluster_check *probe = cluster_broker_check(c);
+  *s = (struct broker_settings){.cluster = c->name,
+                                .self = (uint8_t)self,
+                                .driver = cluster_driver_name(c),
+                                .address = c->broker.address,
+                                .username = c->broker.username,
+                                .password_file = c->broker.password_file,
+                                .replication = (uint8_t)c->broker.replication,
+                                .beat_ms = c->beat_ms,
+                                .lease_ms = c->lease_ms,
+                                .incarnation = "",
+                                .orphans = "",
+                                .verb_timeout_ms = c->broker.verb_timeout_ms,
+                                .commands = c->broker.commands,
+                                .command = &c->broker.command,
+                                .probe_every_ms = probe != NULL ? probe->every_ms : 200,
+                                .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
+  for (unsigned i = 0; i < NODES; i++) {
+    s->peers[i] = c->broker.peers[i];
+    s->names[i] = c->voter[i].name;
+  }
+}
+
 int broker_open(struct broker **out, struct loop *loop, const struct broker_settings *settings,
                 const struct broker_watch *watch, const char **error) {
   const struct broker_driver *driver = broker_find(settings->driver);
-  *error = "broker.driver: no such driver; there are \"none\", \"redis\" and \"library\"";
+  *error = "broker.driver: no such driver; there are \"none\", \"redis\", \"library\" and \"exec\"";
   if (!driver)
     return -EINVAL;
-  *error = "broker.replication = \"sync\" needs a driver whose broker replicates, \"redis\" or \"library\"; use \"none\" or "
+  *error = "broker.replication = \"sync\" needs a driver whose broker replicates; use \"none\" or "
            "\"shared\"";
   if (settings->replication == REPLICATION_SYNC && !driver->replicates)
     return -EINVAL;

@@ -21,7 +21,10 @@
 #include "common/core/types.h"
 
 struct broker;
+struct cluster_conf;
+struct conf_texts;
 struct state_page;
+struct words;
 
 // What a driver knows of its broker right now.
 struct broker_view {
@@ -34,6 +37,8 @@ struct broker_view {
   char incarnation[48];     // which broker this is: another text, another one, that may know less; "" unknown
   char state[24];           // for people: "master", "secondary", "held", "down", ...
   char trouble[160];        // for people: what is wrong and what to do; "" if nothing is
+  bool counts;              // the broker tells these totals since its start
+  uint64_t received, acknowledged, delivered;
 };
 
 struct broker_watch {
@@ -59,6 +64,14 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
+  const char *names[NODES];          // the nodes'
+  uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
+  const struct conf_texts *commands; // exec: by enum verb; of no words: not given
+  const struct conf_texts *command;  // coprocess
+  // Adds what the agent knows besides: who leads, since when, why the role changed. NULL: nobody asks
+  void (*describe)(void *describe_arg, uint64_t epoch, struct words *);
+  void *describe_arg;
 };
 
 struct broker_driver {
@@ -73,6 +86,9 @@ struct broker_driver {
   const struct broker_view *(*view)(const void *state);
   void (*close)(void *state); // leaves the broker as it is
 };
+
+// What the configuration says of the broker of node `self`; its texts must outlive the settings. All else is 0.
+void broker_settings_of(struct broker_settings *, const struct cluster_conf *, unsigned self);
 
 // Opens the driver that the settings name; starts with no duty: the broker is not touched before
 // broker_apply.
@@ -104,6 +120,6 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec;
 
 #endif

@@ -104,6 +104,10 @@ static void update_view(struct library *l) {
   v->peer = (struct position){0, 0};
   if (leads(l) && r->peer_epoch == l->duty.epoch)
     v->peer = (struct position){r->peer_epoch, above(r->peer_position)};
+  v->received = r->counter[TANIST_RECEIVED];
+  v->acknowledged = r->counter[TANIST_ACKNOWLEDGED];
+  v->delivered = r->counter[TANIST_DELIVERED];
+  v->counts = there && (v->received | v->acknowledged | v->delivered) != 0;
   snprintf(v->state, sizeof v->state, "%s", state_of(l));
   set_trouble(l);
   broker_bound(v);

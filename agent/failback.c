@@ -12,7 +12,7 @@ static bool fit(const struct agent *a) {
   const struct ballot *ballot = &core->voter.ballot;
   bool forced = ballot->forced[VOTER_A] != 0 || ballot->forced[VOTER_B] != 0;
   return core_leads(core, clock_now()) && ballot->sync.mode == RECORD_PAIR &&
-         core_obstacle(core) == REASON_NONE && !ballot->frozen.on && !forced && !a->order.waits &&
+         core_obstacle(core) == REASON_NONE && !core_held_down(core, clock_now()) && !ballot->frozen.on && !forced && !a->order.waits &&
          !a->stopping;
 }
 

@@ -76,22 +76,28 @@ static unsigned master_of(const struct agent *a) {
   return core->role == ROLE_MASTER && !core_waits(core) ? a->self : core->follow;
 }
 
-static void fill(struct environment *e, const struct agent *a, uint64_t epoch, const char *reason) {
-  char number[32], since[CLOCK_WALL_TEXT_SIZE];
+void hooks_words(const struct agent *a, uint64_t epoch, const char *reason, struct words *words) {
+  char since[CLOCK_WALL_TEXT_SIZE];
   unsigned master = master_of(a);
-  e->count = 0;
-  snprintf(number, sizeof number, "%" PRIu64, epoch);
-  put(e, "TANIST_CLUSTER", a->conf.name);
-  put(e, "TANIST_NODE", a->conf.voter[a->self].name);
-  put(e, "TANIST_PEER", a->conf.voter[1 - a->self].name);
-  put(e, "TANIST_EPOCH", number);
-  put(e, "TANIST_ROLE", role_name(runner_core(a->runner)->role));
-  put(e, "TANIST_REASON", reason);
-  if (master < NODES) {
-    put(e, "TANIST_MASTER", a->conf.voter[master].name);
-    put(e, "TANIST_MASTER_ADDRESS", a->conf.broker.peers[master]);
-    put(e, "TANIST_SINCE", history_since(a->history, since));
-  }
+  words_put(words, "cluster", a->conf.name);
+  words_put(words, "node", a->conf.voter[a->self].name);
+  words_put(words, "peer", a->conf.voter[1 - a->self].name);
+  words_put_uint(words, "epoch", epoch);
+  words_put(words, "role", role_name(runner_core(a->runner)->role));
+  words_put(words, "reason", reason != NULL ? reason : a->hooks->reason);
+  if (master >= NODES || words_get(words, "master") != NULL)
+    return;
+  words_put(words, "master", a->conf.voter[master].name);
+  words_put(words, "master_address", a->conf.broker.peers[master]);
+  words_put(words, "since", history_since(a->history, since));
+}
+
+static void fill(struct environment *e, const struct agent *a, uint64_t epoch, const char *reason) {
+  struct words words = {0};
+  hooks_words(a, epoch, reason, &words);
+  for (e->count = 0; e->count < words.count; e->count++)
+    e->at[e->count] = words_variable(&words.at[e->count], e->text[e->count], VARIABLE_SIZE);
+  e->at[e->count] = NULL;
 }
 
 // ---- running them ----

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "agent/broker.h"
+#include "agent/words.h"
 #include "common/base/json.h"
 
 #define HOOKS_WAITING_MAX 64 // events that wait for their turn; those beyond are counted
@@ -28,6 +29,10 @@ bool hooks_before(struct hooks *, const struct broker_duty *);
 bool hooks_busy(const struct hooks *); // a change still waits for them
 void hooks_stepped(struct hooks *);                      // after each step
 void hooks_reason(struct hooks *, const char *sentence); // of the last change of role: their TANIST_REASON
+
+// What programs are told of this node: cluster, node, peer, epoch, role, reason (NULL: of the last change of
+// role), and where there is a master, master, master_address, since. What is there already is kept of the last three.
+void hooks_words(const struct agent *, uint64_t epoch, const char *reason, struct words *);
 
 const char *hooks_trouble(const struct hooks *); // what the operator must know; "" while all is well
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,12 +110,38 @@ int orphans_adopt(const char *directory, const char *path) {
   char link[PATH_MAX];
   const char *slash = strrchr(path, '/');
   int rc = orphans_make(directory);
-  if (rc == 0 && strncmp(path, directory, strlen(directory)) == 0)
+  if (rc == 0 && slash != NULL && strncmp(path, directory, strlen(directory)) == 0 && path + strlen(directory) == slash)
     return 0;
   if (rc == 0 && (path[0] != '/' || in(directory, slash + 1, link, sizeof link) != 0))
     rc = -EINVAL;
   if (rc == 0 && symlink(path, link) != 0 && errno != EEXIST)
     rc = -errno;
+  return rc;
+}
+
+/* A broker has named it, and the agent may remove what the broker may not: so nothing but an orphan file goes, and it
+   is looked at in the very directory that it is removed from. */
+static int remove_target(char *target) {
+  char by_fd[64];
+  struct tanist_orphan *orphan;
+  struct tanist_orphan_head head;
+  char *slash = strrchr(target, '/');
+  if (slash == NULL || slash[1] == 0)
+    return -EINVAL;
+  *slash = 0;
+  int directory = open(target[0] != 0 ? target : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0)
+    return -errno;
+  int file = openat(directory, slash + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int rc = file < 0 ? -errno : 0;
+  snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", file);
+  if (rc == 0 && (rc = tanist_orphan_open(&orphan, by_fd, &head)) == 0) {
+    tanist_orphan_close(orphan);
+    rc = unlinkat(directory, slash + 1, 0) == 0 ? 0 : -errno;
+  }
+  if (file >= 0)
+    close(file);
+  close(directory);
   return rc;
 }
 
@@ -126,8 +153,9 @@ int orphans_discard(const char *directory, const char *name) {
   ssize_t n = readlink(path, target, sizeof target - 1);
   if (n > 0) {
     target[n] = 0;
-    if (unlink(target) != 0 && errno != ENOENT)
-      return -errno;
+    rc = remove_target(target);
+    if (rc == -EACCES || rc == -EPERM || rc == -EROFS || rc == -EIO)
+      return rc; /* it is still there */
   }
   return unlink(path) == 0 ? 0 : -errno;
 }

@@ -35,7 +35,7 @@ int orphans_adopt(const char *directory, const char *path);
 // Removes the oldest if there are more than ORPHANS_KEPT, and says which; false: there are not.
 bool orphans_prune(const char *directory, char gone[NAME_MAX + 1]);
 
-// Removes one, and what it is a link to. -ENOENT.
+// Removes one, and the orphan file that it is a link to; a link to anything else goes alone. -ENOENT.
 int orphans_discard(const char *directory, const char *name);
 
 #endif

@@ -85,6 +85,20 @@ static void put_loss(const struct agent *a, struct json *broker, bool pair) {
   json_put_text(broker, "note", note);
 }
 
+/* What the broker tells of itself. While it is not reachable, its check says what is wrong. */
+static void put_own_word(const struct broker_view *view, struct json *broker) {
+  if (view->reachable && view->trouble[0] != 0) {
+    struct json *notes = json_new_array();
+    json_add_text(notes, view->trouble);
+    json_put(broker, "notes", notes);
+  }
+  if (!view->counts)
+    return;
+  json_put_uint(broker, "received", view->received);
+  json_put_uint(broker, "acknowledged", view->acknowledged);
+  json_put_uint(broker, "delivered", view->delivered);
+}
+
 static struct json *broker(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   const struct broker_view *view = broker_view(a->broker);
@@ -106,6 +120,7 @@ static struct json *broker(const struct agent *a) {
   for (size_t i = 0; i < a->conf.check_count; i++)
     json_add(checks, check(a, i));
   json_put(broker, "checks", checks);
+  put_own_word(view, broker);
   struct json *groups = json_new_array();
   for (size_t i = 0; i < a->conf.group_count; i++)
     json_add(groups, group(a, i));
@@ -259,6 +274,11 @@ static struct json *warnings(const struct agent *a) {
          strerror(runner_disk_error(a->runner)));
   if (!fence_enforced(a->fence))
     json_add_text(list, "no kernel fence: a hung agent would leave the virtual IP behind");
+  if (core_held_down(core, clock_now()))
+    warn(list,
+         "a failover was not long ago: for another %lld s nobody takes over by itself (policy.hold_down_ms); "
+         "'tanist switchover' at the master does",
+         (long long)(instant_us_between(clock_now(), core_held_down_until(core)) / 1000000));
   warn_if(list, a->reload_trouble);
   char trouble[512];
   warn_if(list, events_trouble(a->events, trouble, sizeof trouble));
@@ -334,6 +354,16 @@ static struct json *process(const struct agent *a) {
   return process;
 }
 
+/* How long no node takes over by itself, after a failover that this one has seen. */
+static void put_hold_down(const struct agent *a, struct json *status) {
+  const struct core *core = runner_core(a->runner);
+  struct instant now = clock_now();
+  if (core_held_down(core, now))
+    json_put_int(status, "held_down_ms", instant_us_between(now, core_held_down_until(core)) / 1000);
+  else
+    json_put_null(status, "held_down_ms");
+}
+
 struct json *agent_status(const struct agent *a) {
   const struct core *core = runner_core(a->runner);
   struct json *status = json_new_object(), *voters = json_new_array();
@@ -346,6 +376,7 @@ struct json *agent_status(const struct agent *a) {
   json_put_uint(status, "reign", core->reign);
   put_master(a, status);
   json_put_bool(status, "frozen", core->voter.ballot.frozen.on);
+  put_hold_down(a, status);
   marks_put_status(a->marks, &a->conf, &core->voter.ballot, status);
   json_put_bool(status, "blank", core->voter.ballot.blank);
   json_put(status, "lease", lease(a));

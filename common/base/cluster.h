@@ -9,6 +9,7 @@
 
 #include "common/base/conf.h"
 #include "common/base/net.h"
+#include "common/base/verb.h"
 #include "common/core/budget.h"
 #include "common/core/types.h"
 
@@ -92,6 +93,9 @@ struct cluster_conf {
     uint64_t max_lag_bytes;
     uint32_t degrade_ms, join_hold_ms;
     bool strict;
+    struct conf_texts commands[VERB_COUNT]; // exec: by enum verb
+    struct conf_texts command;              // coprocess
+    uint32_t verb_timeout_ms;
   } broker;
 
   struct cluster_check check[CLUSTER_CHECKS_MAX];
@@ -136,6 +140,9 @@ void cluster_free(struct cluster_conf *); // a cleared struct is allowed
 // What holds between the keys, and what derives from others; called by cluster_load. Errors go to conf.
 void cluster_complete(struct cluster_conf *, struct conf *);
 void cluster_complete_health(struct cluster_conf *, struct conf *); // of it: health, groups, dead_when
+
+// Of drivers that are driven by verbs: what they need is there, and nothing of another driver's.
+void cluster_complete_driver(struct cluster_conf *, struct conf *);
 
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);

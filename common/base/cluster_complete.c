@@ -152,13 +152,14 @@ static void complete_vips(struct cluster_conf *c, struct conf *conf) {
 
 // In the order of enum cluster_driver: has it a switch for synchronous replication?
 static const bool can_sync[] = {
-    [DRIVER_NONE] = false,     [DRIVER_REDIS] = true, [DRIVER_POSTGRESQL] = true, [DRIVER_EXEC] = false,
+    [DRIVER_NONE] = false,     [DRIVER_REDIS] = true, [DRIVER_POSTGRESQL] = true, [DRIVER_EXEC] = true,
     [DRIVER_COPROCESS] = true, [DRIVER_OCF] = false,  [DRIVER_SYSTEMD] = false,   [DRIVER_LIBRARY] = true};
 
 static void complete_replication(struct cluster_conf *c, struct conf *conf) {
   const char *driver = cluster_driver_name(c);
+  bool asks = c->broker.driver == DRIVER_EXEC; // it may be any broker
   if (c->broker.replication == CONF_UNSET)
-    c->broker.replication = can_sync[c->broker.driver] ? REPLICATION_SYNC : REPLICATION_NONE;
+    c->broker.replication = can_sync[c->broker.driver] && !asks ? REPLICATION_SYNC : REPLICATION_NONE;
   if (c->broker.replication == REPLICATION_SYNC && !can_sync[c->broker.driver])
     conf_error(conf, "broker.replication",
                "\"broker.replication\" is \"sync\", which driver \"%s\" cannot; allowed with it: \"shared\", "
@@ -227,11 +228,19 @@ static void check_reach(const struct cluster_conf *c, struct conf *conf) {
                c->broker.peers[VOTER_A]);
 }
 
+// What runs on the master alone need not be reached by anybody.
+static bool is_service(const struct cluster_conf *c) {
+  bool any = c->broker.driver == DRIVER_EXEC || c->broker.driver == DRIVER_COPROCESS ||
+             c->broker.driver == DRIVER_OCF || c->broker.driver == DRIVER_SYSTEMD;
+  return any && (c->broker.replication == REPLICATION_SHARED || c->broker.replication == REPLICATION_NONE);
+}
+
 static void complete_broker(struct cluster_conf *c, struct conf *conf) {
   complete_replication(c, conf);
   take_peers(c, conf);
-  if (c->broker.driver != DRIVER_NONE)
+  if (c->broker.driver != DRIVER_NONE && !is_service(c))
     check_reach(c, conf);
+  cluster_complete_driver(c, conf);
 }
 
 // ---- fence, policy, files ----

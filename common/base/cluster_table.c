@@ -55,6 +55,9 @@ static bool is_path(const char *text) {
 
 // ---- the table ----
 
+#define VERB_ROW(name, text, what)                                                                           \
+  {.path = "broker.commands." text, COMMAND, AT(broker.commands[VERB_##name]), .help = what "."},
+
 #define AT(member) .at = offsetof(struct cluster_conf, member)
 #define IN(type, member) .at = offsetof(struct type, member)
 #define NAME .min = 1, .max = CLUSTER_NAME_MAX, .fits = cluster_is_name, .allowed = NAME_FORM
@@ -161,21 +164,22 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "postgresql|exec|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .later = "postgresql|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
-     .help = "Where each agent reaches its own broker; must be given with a driver."},
+     .help = "Where each agent reaches its own broker; must be given with a driver, but for a service: exec, "
+             "coprocess, ocf and systemd where replication is shared or none."},
     {.path = "broker.peers", .type = CONF_MAP, .max = NODES, ADDRESS, .fallback = "", AT(broker.peer_map),
      .help = "How each broker reaches the other, by the names of the nodes, as in " "{ a = "
-             "\"10.0.0.1:6379\"; b = \"10.0.0.2:6379\"; }; must be given with a driver."},
+             "\"10.0.0.1:6379\"; b = \"10.0.0.2:6379\"; }; must be given where broker.address must."},
     {.path = "broker.username", .type = CONF_TEXT, .min = 0, .max = 128, .fallback = "", AT(broker.username),
      .help = "As whom the agent, and the other broker, log in."},
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
-     .fallback = "", .otherwise = "\"none\" with driver \"none\", else \"sync\"", .example = "\"sync\"",
+     .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
      .help = "How the brokers replicate: sync, nothing acknowledged is lost; async, up to max_lag_bytes; "
              "shared, one storage; none, no state."},
@@ -188,6 +192,13 @@ static const struct conf_key keys[] = {
      .help = "So long must the secondary keep up before it counts again, ms."},
     {.path = "broker.strict", .type = CONF_BOOL, .fallback = "false", AT(broker.strict),
      .help = "true: the master never goes on alone; without the secondary nothing is acknowledged."},
+    {.path = "broker.commands", .type = CONF_GROUP, .fallback = "",
+     .help = "With exec: a program and its arguments for each verb, as in start = [ \"/etc/tanist/my-broker\", "
+             "\"start\" ]; monitor, promote and demote must be given. What they are told and what they answer is "
+             "in tanist-drivers(7)."},
+    VERBS(VERB_ROW)
+    {.path = "broker.verb_timeout_ms", DURATION(100, HOUR_MS), .fallback = "10000", AT(broker.verb_timeout_ms),
+     .help = "With exec and its like: what start, promote, demote, rejoin or stop have not done by then is ended, ms."},
     {.path = "health", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),
      .otherwise = "the one check \"broker\"", .count_at = offsetof(struct cluster_conf, check_count),
      .stride = sizeof(struct cluster_check), .example = HEALTH_EXAMPLE,
@@ -268,9 +279,10 @@ static const struct conf_key keys[] = {
     {.path = "policy.failback_after_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "60000",
      AT(policy.failback_after_ms),
      .help = "With auto: after it was fit, and nothing in the way, for so long, ms."},
-    {.path = "policy.hold_down_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "0", .later = "*",
+    {.path = "policy.hold_down_ms", .reload = true, DURATION(0, 24 * HOUR_MS), .fallback = "0",
      AT(policy.hold_down_ms),
-     .help = "So long after a failover there is no other one, ms; 0: off."},
+     .help = "So long after a failover there is no other one by itself, nor a failback, ms; 0: off. Who leads may "
+             "lead again, and an operator may order."},
     {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
      .help = "So often in restart_window_ms is a dead broker started again in place."},
     {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",

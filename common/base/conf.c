@@ -244,7 +244,7 @@ static bool store_one(struct conf *conf, const struct conf_key *key, const confi
   case CONF_MAP:
     break;
   }
-  assert(!"a key that holds several values is not stored as one");
+  assert(false && "a key that holds several values is not stored as one");
   return false;
 }
 

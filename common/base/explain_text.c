@@ -66,6 +66,9 @@ static void sentence(const char *const name[VOTERS], unsigned node, const struct
   case HURDLE_FROZEN:
     snprintf(buf, size, "frozen, and the last reign was not %s's", of);
     return;
+  case HURDLE_HELD_DOWN:
+    snprintf(buf, size, "after a failover %s does not take over by itself %s", of, span);
+    return;
   case HURDLE_OWN_PROMISE:
   case HURDLE_PROMISED:
     if (h->leader < NODES)

@@ -129,6 +129,7 @@ bool reign_read(const struct reign *reign, struct core *core, struct instant *ba
   *core = slot->core;
   *base = slot->base;
   memcpy(broker, reign->broker, REIGN_BROKER_MAX);
+  broker[REIGN_BROKER_MAX - 1] = 0; /* a checksum keeps damage out, not a text that is none */
   return true;
 }
 

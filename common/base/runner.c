@@ -179,6 +179,7 @@ static struct core_config core_config(const struct cluster_conf *conf, unsigned 
       .witness_grace_ms = conf->witness_grace_ms,
       .degrade_ms = conf->broker.degrade_ms,
       .join_hold_ms = conf->broker.join_hold_ms,
+      .hold_down_ms = conf->policy.hold_down_ms,
       .max_lag = conf->broker.max_lag_bytes,
       .withholds = conf->broker.driver == DRIVER_LIBRARY,
       .fence_required = conf->fence.agent_required,
@@ -309,6 +310,7 @@ void runner_reload(struct runner *r) {
                                         .witness_grace_ms = config.witness_grace_ms,
                                         .degrade_ms = config.degrade_ms,
                                         .join_hold_ms = config.join_hold_ms,
+                                        .hold_down_ms = config.hold_down_ms,
                                         .config = digest(r->conf)};
   r->reloaded = !r->started;
   runner_event(r, event);

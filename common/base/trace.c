@@ -58,6 +58,7 @@ static const struct field config_fields[] = {
     {"witness_grace", FIELD_U32, AT(config.witness_grace_ms), 0},
     {"degrade", FIELD_U32, AT(config.degrade_ms), 0},
     {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
+    {"hold_down", FIELD_U32, AT(config.hold_down_ms), 0},
     {"config", FIELD_HEX32, AT(config.config), 0},
 };
 static const struct field hello_fields[] = {{"to", FIELD_VOTER, AT(hello), 0}};
@@ -85,6 +86,7 @@ static const struct field start_fields[] = {
     {"witness_grace", FIELD_U32, AT(config.witness_grace_ms), 0},
     {"degrade", FIELD_U32, AT(config.degrade_ms), 0},
     {"join_hold", FIELD_U32, AT(config.join_hold_ms), 0},
+    {"hold_down", FIELD_U32, AT(config.hold_down_ms), 0},
     {"max_lag", FIELD_U64, AT(config.max_lag), 0},
     {"withholds", FIELD_BOOL, AT(config.withholds), 0},
     {"fence_required", FIELD_BOOL, AT(config.fence_required), 0},

@@ -46,6 +46,8 @@ static size_t find(const struct tanist_dedup *d, uint64_t producer) {
 
 int tanist_dedup_check(const struct tanist_dedup *d, uint64_t producer, uint64_t number) {
   uint64_t newest = d->at[find(d, producer)].number;
+  if (newest == 0 && d->used == d->limit)
+    return -ENOSPC; /* before it is in the log: it could not be known there */
   if (number <= newest)
     return TANIST_DOUBLED;
   return newest == 0 || number == newest + 1 ? TANIST_OK : TANIST_GAP;

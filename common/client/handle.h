@@ -20,6 +20,7 @@ struct tanist {
   int report_error;
   struct page_report said; // what stands there
   uint64_t commit, commit_epoch;
+  uint64_t overtaken; // the highest epoch that a receiver is known to have seen
 };
 
 static inline uint64_t handle_now_ns(void) {
@@ -32,6 +33,13 @@ static inline uint64_t handle_now_ns(void) {
 // one is meant.
 static inline bool handle_admitted(const struct tanist *t, uint64_t admitted) {
   return admitted == PAGE_ANYBODY || t->report == NULL || admitted == t->said.incarnation;
+}
+
+// Whether a reign runs now, as far as its lease and what receivers have seen go.
+static inline bool handle_runs(const struct tanist *t, uint64_t reign, uint64_t lease_end_ns) {
+  if (reign < t->overtaken)
+    return false;
+  return lease_end_ns == TANIST_LEASE_SOLE || lease_end_ns > handle_now_ns();
 }
 
 // Answers the agent's question whether the broker's loop turns, if this is the broker.

@@ -108,6 +108,16 @@ int tanist_history_append(struct tanist_history *h, uint64_t epoch, uint64_t pos
   return rc;
 }
 
+int tanist_history_cut(struct tanist_history *h, uint64_t position) {
+  size_t count = h->count;
+  while (h->count > 0 && h->row[h->count - 1].position >= position)
+    h->count--;
+  int rc = h->count == count ? 0 : save(h);
+  if (rc != 0)
+    h->count = count;
+  return rc;
+}
+
 int tanist_history_end(const struct tanist_history *h, uint64_t epoch, uint64_t log_end, uint64_t *e,
                        uint64_t *end) {
   size_t i = h->count;

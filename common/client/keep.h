@@ -8,4 +8,7 @@
 // 0 with what it holds in *content; content->size is 0 if it was made now. Errors as durable_open.
 int keep_open(struct durable **, const char *path, const char *identity, struct durable_content *content);
 
+// What was made or linked at `path` keeps that name over a crash of the machine: syncs the directory.
+int keep_name(const char *path);
+
 #endif

@@ -2,7 +2,11 @@
 // A producer's outbox: a ring of records in a mapped file. Offsets only grow; a place in the ring is the
 // offset modulo its size. A record is written whole, with its checksum, before `end` counts it in; after a
 // crash of the machine, when pages may have reached the disk in any order, the row is cut at the first record
-// that is not whole.
+// that is not whole, or that is of an earlier round.
+//
+// After such a crash nobody knows which numbers were sent: one that is given again would be dropped as
+// doubled, one that is left out would be a gap for ever. So what is put from then on is of a new producer,
+// while what is left keeps the one under which it may have been sent.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,9 +18,11 @@
 #include <unistd.h>
 
 #include "common/base/crc.h"
-#include "common/client/tanist.h"
+#include "common/client/keep.h"
+#include "common/client/layout.h"
 
-#define MAGIC 0x3178626f74616e74U // "tnatobx1"
+#define MAGIC 0x3278626f74616e74U // "tnatobx2": its last byte is the version
+#define VERSION_BITS 56
 #define CAPACITY_MIN 4096
 #define ALIGN(n) (((n) + 7) & ~(size_t)7)
 
@@ -25,13 +31,14 @@ struct ring {
   uint64_t producer;
   uint64_t begin, end; // the oldest record not acknowledged; behind the newest
   uint64_t number;     // of the newest record ever put
+  char boot_id[PAGE_BOOT_ID]; // in which `producer` was drawn
   uint8_t record[];
 };
 
 struct record {
   uint64_t number;    // 0: nothing up to the ring's end
-  uint32_t size, crc; // of number, size and data
-  uint64_t acked;
+  uint32_t size, crc; // of its offset and all of it but `acked`
+  uint64_t producer, acked;
   uint8_t data[];
 };
 
@@ -48,8 +55,8 @@ static struct record *at(const struct tanist_outbox *o, uint64_t offset) {
   return (struct record *)(void *)(o->ring->record + offset % o->room);
 }
 
-static uint32_t checksum(const struct record *r) {
-  uint32_t part[3] = {(uint32_t)r->number, (uint32_t)(r->number >> 32), r->size};
+static uint32_t checksum(const struct record *r, uint64_t offset) {
+  uint64_t part[4] = {offset, r->number, r->producer, r->size};
   return crc32c(part, sizeof part) ^ crc32c(r->data, r->size);
 }
 
@@ -78,7 +85,26 @@ static void forget(struct tanist_outbox *o) {
 static bool whole(const struct tanist_outbox *o, uint64_t offset) {
   const struct record *r = at(o, offset);
   size_t left = o->room - offset % o->room;
-  return sizeof *r + r->size <= left && offset + length(r) <= o->ring->end && r->crc == checksum(r);
+  return sizeof *r + r->size <= left && offset + length(r) <= o->ring->end && r->crc == checksum(r, offset);
+}
+
+static int to_disk(const struct tanist_outbox *o) {
+  return o->fd < 0 || msync(o->ring, o->mapped, MS_SYNC) == 0 ? 0 : -errno;
+}
+
+/* Without a boot to tell by, each opening may follow a crash. */
+static int draw_producer(struct tanist_outbox *o) {
+  struct ring *ring = o->ring;
+  if (getrandom(&ring->producer, sizeof ring->producer, 0) != sizeof ring->producer)
+    return -EIO;
+  if (page_boot_id(ring->boot_id) != 0)
+    memset(ring->boot_id, 0, sizeof ring->boot_id);
+  return to_disk(o);
+}
+
+static bool same_boot(const struct ring *ring) {
+  char boot_id[PAGE_BOOT_ID];
+  return page_boot_id(boot_id) == 0 && memcmp(boot_id, ring->boot_id, sizeof boot_id) == 0;
 }
 
 /* What is there, after whatever has happened. */
@@ -95,10 +121,11 @@ static int recover(struct tanist_outbox *o) {
     o->count += !at(o, record)->acked;
     offset = record + length(at(o, record));
   }
+  bool cut = ring->end != offset;
   ring->end = offset;
   ring->number = newest > ring->number ? newest : ring->number;
   forget(o);
-  return 0;
+  return cut || !same_boot(ring) ? draw_producer(o) : 0;
 }
 
 static int map(struct tanist_outbox *o, size_t capacity) {
@@ -113,14 +140,12 @@ static int map(struct tanist_outbox *o, size_t capacity) {
 }
 
 static int found(struct tanist_outbox *o, size_t capacity) {
-  struct ring *ring = o->ring;
-  if (getrandom(&ring->producer, sizeof ring->producer, 0) != sizeof ring->producer)
-    return -EIO;
-  ring->size = capacity;
-  if (o->fd >= 0 && msync(ring, capacity, MS_SYNC) != 0)
-    return -errno;
-  ring->magic = MAGIC; /* last: one without it was never used */
-  return o->fd >= 0 && msync(ring, capacity, MS_SYNC) != 0 ? -errno : 0;
+  o->ring->size = capacity;
+  int rc = draw_producer(o);
+  if (rc != 0)
+    return rc;
+  o->ring->magic = MAGIC; /* last: one without it was never used */
+  return to_disk(o);
 }
 
 /* The file, locked, with room for all of it on the disk: a page that could not be written later would kill
@@ -134,8 +159,10 @@ static int open_file(struct tanist_outbox *o, const char *path, size_t *capacity
     return errno == EWOULDBLOCK ? -EBUSY : -errno;
   if (fstat(o->fd, &st) != 0)
     return -errno;
-  if (st.st_size == 0)
-    return -posix_fallocate(o->fd, 0, (off_t)*capacity);
+  if (st.st_size == 0) {
+    int rc = -posix_fallocate(o->fd, 0, (off_t)*capacity);
+    return rc != 0 ? rc : keep_name(path);
+  }
   if (st.st_size < CAPACITY_MIN)
     return -EBADMSG;
   *capacity = (size_t)st.st_size; /* the one it was made with */
@@ -150,7 +177,9 @@ static int open_all(struct tanist_outbox *o, const char *path, size_t capacity) 
     return rc;
   if (o->ring->magic == 0 && o->ring->end == 0)
     return found(o, capacity);
-  return o->ring->magic == MAGIC && o->ring->size == capacity ? recover(o) : -EBADMSG;
+  if (o->ring->magic != MAGIC)
+    return (o->ring->magic ^ MAGIC) << (64 - VERSION_BITS) == 0 ? -EPROTONOSUPPORT : -EBADMSG;
+  return o->ring->size == capacity ? recover(o) : -EBADMSG;
 }
 
 int tanist_outbox_open(struct tanist_outbox **out, const char *path, size_t capacity) {
@@ -198,9 +227,10 @@ int tanist_outbox_put(struct tanist_outbox *o, const void *data, size_t size, ui
   struct record *r = at(o, offset);
   r->number = ring->number + 1;
   r->size = (uint32_t)size;
+  r->producer = ring->producer;
   r->acked = 0;
   memcpy(r->data, data, size);
-  r->crc = checksum(r);
+  r->crc = checksum(r, offset);
   __atomic_signal_fence(__ATOMIC_RELEASE); /* a crash of the process sees stores in this order */
   ring->end = offset + need;
   *number = ++ring->number;
@@ -215,7 +245,8 @@ int tanist_outbox_next(struct tanist_outbox *o, struct tanist_message *message) 
     o->next = offset + length(r);
     if (r->acked)
       continue;
-    *message = (struct tanist_message){.number = r->number, .data = r->data, .size = r->size};
+    *message = (struct tanist_message){
+        .producer = r->producer, .number = r->number, .data = r->data, .size = r->size};
     return 1;
   }
   return 0;
@@ -245,7 +276,7 @@ int tanist_outbox_acked(struct tanist_outbox *o, uint64_t number) {
 }
 
 int tanist_outbox_sync(struct tanist_outbox *o) {
-  return o->fd < 0 || msync(o->ring, o->mapped, MS_SYNC) == 0 ? 0 : -errno;
+  return to_disk(o);
 }
 
 size_t tanist_outbox_count(const struct tanist_outbox *o) {

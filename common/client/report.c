@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The broker's word to the agent, and what may be acknowledged (brokers.md, rule 1).
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -150,9 +152,20 @@ int tanist_suspect(struct tanist *t, const char *reason) {
   return rc;
 }
 
+int tanist_overtaken(struct tanist *t, uint64_t epoch) {
+  char text[sizeof t->said.suspect];
+  if (epoch <= t->overtaken)
+    return 0;
+  t->overtaken = epoch;
+  snprintf(text, sizeof text, "a receiver has seen epoch %" PRIu64 ": nothing is served below it", epoch);
+  return tanist_suspect(t, text);
+}
+
+/* The lease too: where one node's copy is enough, it is all that keeps two from acknowledging. */
 static bool leads(const struct tanist *t, const struct page_state *now) {
-  return handle_admitted(t, now->admitted) && now->role == TANIST_MASTER && now->duty_mode == TANIST_LEAD && now->duty_epoch == now->reign &&
-         !(now->duty_flags & PAGE_PAUSED);
+  return handle_admitted(t, now->admitted) && now->role == TANIST_MASTER && now->duty_mode == TANIST_LEAD &&
+         now->duty_epoch == now->reign && !(now->duty_flags & PAGE_PAUSED) &&
+         handle_runs(t, now->reign, now->lease_end_ns);
 }
 
 /* How far every node in `need` is, under the reign. The own copy counts, whatever `need` says. */

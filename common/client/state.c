@@ -81,7 +81,7 @@ bool tanist_may_serve(const struct tanist *t, uint64_t *epoch) {
                 "role, reign, the lease's end and who is meant follow the epoch");
   if (!page_read(t->page, word, 5) || word[1] != TANIST_MASTER || !handle_admitted(t, word[4]))
     return false;
-  if (word[3] != TANIST_LEASE_SOLE && word[3] <= handle_now_ns())
+  if (!handle_runs(t, word[2], word[3]))
     return false;
   if (epoch != NULL)
     *epoch = word[2];

@@ -71,7 +71,7 @@ struct tanist_view {
 // Maps a state page, RUN/CLUSTER.NAME.state, read-only.
 //   -ENOENT no agent has run here since the machine started, -ESTALE the page is of an earlier boot, -EPROTO
 //   it is no state page, -EPROTONOSUPPORT one of another layout: agent and library are not of one version;
-//   -EACCES
+//   -ENAMETOOLONG 256 bytes or more; -EACCES, -ENOMEM
 TANIST_API int tanist_open(struct tanist **, const char *path);
 TANIST_API void tanist_close(struct tanist *); // NULL is allowed
 
@@ -80,12 +80,15 @@ TANIST_API uint64_t tanist_epoch(const struct tanist *);
 
 // -EAGAIN: the page was being written all the while (its writer may have been stopped in the middle): ask
 // again, and serve nobody until then. -ESTALE: *view is filled, but the agent has given no sign of life for
-// two leases or more. Its last word stands: a lease ends by itself, and a sole owner goes on.
+// two leases or more. Its last word stands: a lease ends by itself, and a sole owner goes on. (Should it last
+// though an agent runs: the page was made anew, by an agent of another version; close and open it.)
 TANIST_API int tanist_view(const struct tanist *, struct tanist_view *view);
 
 // Whether this node is master and its lease runs at this moment; then *epoch (if not NULL) is the reign. For
-// what does not pass through replication: reads, deliveries not yet acknowledged, an asynchronous broker's
-// writes.
+// what does not pass through replication: reads, deliveries not yet acknowledged. A handle that has reported
+// as the broker (below) is answered for itself, and a broker that starts anew not before the agent has
+// admitted it; any other handle is a reader's and is told of this node's broker, whichever that is. So a
+// broker reports its position before it asks.
 TANIST_API bool tanist_may_serve(const struct tanist *, uint64_t *epoch);
 
 enum tanist_change_type {
@@ -142,9 +145,12 @@ enum tanist_verdict {
   TANIST_GAP,     // what comes before it is missing: ask for that again
 };
 
-// Opens the fence in the file `path`, which is made if there is none. One process at a time.
-//   -EBUSY another process has it open, -EBADMSG it is damaged (both its copies: no crash does that), -EXDEV
-//   it is another file, -ENOTDIR there is no such directory, or what the system says
+// Opens the fence in the file `path`, which is made if there is none. One process at a time. What was durable
+// before a crash is there again, also if the crash came in the middle of a write.
+//   -EBUSY another process has it open, -EBADMSG it is damaged (both its copies: no crash does that) or no
+//   such file, -EPROTONOSUPPORT of a later version of this library, -EXDEV it is whole, but another kind of
+//   file, -ENOTDIR there is no such directory, or what the system says. It is never made anew over a damaged
+//   one: that would be forgetting. Move it away, and know that what is older is taken once more.
 TANIST_API int tanist_fence_open(struct tanist_fence **, const char *path);
 TANIST_API void tanist_fence_close(struct tanist_fence *);
 
@@ -183,6 +189,10 @@ TANIST_API size_t tanist_history_rows(const struct tanist_history *, const struc
 // and rows that begin there or later, are gone with it: the log was cut back to there.
 TANIST_API int tanist_history_append(struct tanist_history *, uint64_t epoch, uint64_t position);
 
+// The log was cut back to `position`: rows that begin there or later are gone. Call it after the log itself,
+// and again at each rejoin, cut or not: the crash between the two is made good then.
+TANIST_API int tanist_history_cut(struct tanist_history *, uint64_t position);
+
 // *e: the greatest epoch not above `epoch` in the history; *end: where its entries end, which is where the
 // next one's begin, or log_end. -ENOENT: the history holds none so old.
 TANIST_API int tanist_history_end(const struct tanist_history *, uint64_t epoch, uint64_t log_end,
@@ -200,13 +210,15 @@ TANIST_API int tanist_history_diverged(const struct tanist_history *mine, const 
 // A message is acknowledged only when every node in `need` holds it durably under the current epoch. The
 // broker says how far it and the other are; what it says goes to the agent, too, through a page of its own
 // beside the state page. Each of these may return what opening that page has met: -ENOENT, -EACCES (the
-// broker must be in the group of the page), -EPROTONOSUPPORT.
+// broker must be in the group of the page), -EPROTO, -EPROTONOSUPPORT, -ESTALE, and -EINVAL where the state
+// page is not called *.state.
 
 // The own log: its last entry is of `epoch`; everything up to `durable` would survive a crash of the machine,
 // and is applied up to `applied`.
 TANIST_API int tanist_report_position(struct tanist *, uint64_t epoch, uint64_t durable, uint64_t applied);
 // As master: the other node has confirmed, under `epoch`, this node's reign, that it holds everything up to
-// `position` durably. What it confirmed under another epoch is no help: -ESTALE.
+// `position` durably. What it confirmed under another epoch is no help: -ESTALE. -EAGAIN as tanist_view: it is
+// to be said again.
 TANIST_API int tanist_peer_acked(struct tanist *, uint64_t epoch, uint64_t position);
 // Whether the other node is attached to this one (as master), or this one to its master.
 TANIST_API int tanist_attached(struct tanist *, bool);
@@ -218,15 +230,22 @@ TANIST_API int tanist_healthy(struct tanist *, bool);
 
 // Whether the message at `position`, which this node appended in `epoch`, may be acknowledged now.
 TANIST_API bool tanist_ack_ready(struct tanist *, uint64_t epoch, uint64_t position);
-// How far everything may be acknowledged and delivered; 0 while this node is not master or a pause is on.
-// Never goes back within a reign.
+// How far everything may be acknowledged and delivered; 0 while this node may not serve or a pause is on.
+// Never goes back within a reign. With `replication = "async"` up to max_lag_bytes, in the broker's positions,
+// past what the other node holds.
 TANIST_API uint64_t tanist_commit_position(struct tanist *);
 
-// For the criteria of dead and for status: totals since the broker's start.
+// For status: totals since the broker's start. A check of your own (`health` in the configuration) that reads
+// them there can make of them a criterion of dead.
 enum tanist_counter { TANIST_RECEIVED, TANIST_ACKNOWLEDGED, TANIST_DELIVERED, TANIST_COUNTERS };
 TANIST_API int tanist_progress(struct tanist *, enum tanist_counter, uint64_t n);
 // The broker here finds that the master is not serving it: said in status, nothing is done by it alone.
 TANIST_API int tanist_suspect(struct tanist *, const char *reason);
+
+// A receiver has refused what this node sent: its fence has seen `epoch`. From here on nothing below that
+// epoch is served, stamped or acknowledged through this handle; the agent hears of it as by tanist_suspect.
+// Take it only from those who are as trusted as the nodes: a lie stops the broker until its next reign.
+TANIST_API int tanist_overtaken(struct tanist *, uint64_t epoch);
 
 // An orphan file (below) has been written: its path goes into the agent's events.
 TANIST_API int tanist_orphaned(struct tanist *, const char *path);
@@ -236,18 +255,21 @@ TANIST_API int tanist_orphaned(struct tanist *, const char *path);
 struct tanist_outbox;
 
 struct tanist_message {
-  uint64_t number;  // 1, 2, 3, ... of this producer
+  uint64_t number;  // rises by one from put to put
   const void *data; // in the outbox; valid until it is acknowledged
   size_t size;
+  uint64_t producer; // under whom it was put: the key is (producer, number)
 };
 
 // Keeps what was not acknowledged, in a file of `capacity` bytes (rounded up to pages) that is made if there
 // is none, or in memory if `path` is NULL. What a crashed producer had put is there again; after a crash of
-// the machine what tanist_outbox_sync has seen. Errors as with tanist_fence_open; -EINVAL for a capacity
-// below 4096.
+// the machine what tanist_outbox_sync has seen. Which numbers such a crash made it forget nobody knows: so
+// what is put after it is of a new producer, and what was there keeps the one that it had. A file that is
+// there keeps the capacity it was made with. Errors as with tanist_fence_open, also -EPROTONOSUPPORT for an
+// earlier version; -EINVAL for a capacity below 4096, -ENOSPC where the disk has not that much.
 TANIST_API int tanist_outbox_open(struct tanist_outbox **, const char *path, size_t capacity);
 TANIST_API void tanist_outbox_close(struct tanist_outbox *);
-TANIST_API uint64_t tanist_outbox_producer(const struct tanist_outbox *); // drawn at random when it was made
+TANIST_API uint64_t tanist_outbox_producer(const struct tanist_outbox *); // of what is put now; random
 // -ENOSPC: too much is unacknowledged, wait; -EMSGSIZE: more than a quarter of the capacity.
 TANIST_API int tanist_outbox_put(struct tanist_outbox *, const void *data, size_t size, uint64_t *number);
 // The next one to send: 1 and *message, or 0. In the order of their numbers, each once, until rewound.
@@ -267,7 +289,8 @@ struct tanist_dedup;
 TANIST_API int tanist_dedup_open(struct tanist_dedup **, size_t producers);
 TANIST_API void tanist_dedup_close(struct tanist_dedup *);
 // TANIST_OK: new, and next in its row, or the first of this producer; TANIST_DOUBLED: acknowledge it again,
-// do not append it; TANIST_GAP: one before it is missing. Changes nothing.
+// do not append it; TANIST_GAP: one before it is missing; -ENOSPC: a new producer, and there is no room for
+// another: refuse it. Changes nothing.
 TANIST_API int tanist_dedup_check(const struct tanist_dedup *, uint64_t producer, uint64_t number);
 // It is in the log now. -ENOSPC: more producers than there is room for.
 TANIST_API int tanist_dedup_take(struct tanist_dedup *, uint64_t producer, uint64_t number);
@@ -293,15 +316,16 @@ struct tanist_orphan_entry {
 
 #define TANIST_ORPHAN_ENTRY_MAX (64U << 20)
 
-// To write: makes `path`; -EEXIST. It is whole only once tanist_orphan_finish has returned 0.
+// To write: makes `path`; -EEXIST. It is whole, and has its name, only once tanist_orphan_finish has returned
+// 0: cut nothing off before. An error while writing (-ENOSPC, ...) stays: finish returns it too.
 TANIST_API int tanist_orphan_create(struct tanist_orphan **, const char *path,
                                     const struct tanist_orphan_head *);
 TANIST_API int tanist_orphan_write(struct tanist_orphan *, const struct tanist_orphan_entry *);
 TANIST_API int
 tanist_orphan_finish(struct tanist_orphan *); // to the disk, with its name; frees it, also on error
-// To read. -EBADMSG: no orphan file.
+// To read. -EBADMSG: no orphan file; -EPROTONOSUPPORT: of another version.
 TANIST_API int tanist_orphan_open(struct tanist_orphan **, const char *path, struct tanist_orphan_head *);
-// 1 and *entry, 0 at the end, -EBADMSG: damaged from here on.
+// 1 and *entry, 0 at the end, -EBADMSG: damaged, or cut short, from here on. What came before is good.
 TANIST_API int tanist_orphan_next(struct tanist_orphan *, struct tanist_orphan_entry *);
 TANIST_API void tanist_orphan_close(struct tanist_orphan *); // one that was not finished is removed
 

@@ -29,6 +29,7 @@ void core_init(struct core *core, const struct core_config *config, const struct
   core->lease_end = core->retry_at = core->stand_after = INSTANT_PAST;
   core->ready_since = core->keeps_up_since = core->give_up_at = core->device_at = INSTANT_NEVER;
   core->progress_at = core->witness_at = now;
+  hold_down_begin(core);
 }
 
 bool is_node(const struct core *core) {
@@ -223,6 +224,7 @@ static void on_config(struct core *core, const struct core_settings *set) {
   core->config.witness_grace_ms = set->witness_grace_ms;
   core->config.degrade_ms = set->degrade_ms;
   core->config.join_hold_ms = set->join_hold_ms;
+  hold_down_config(core, set->hold_down_ms);
   core->config.config = set->config;
 }
 

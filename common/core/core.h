@@ -22,6 +22,7 @@ struct core_config {
   uint32_t witness_grace_ms; // S6; 0 = never
   uint32_t degrade_ms;       // S2: so long may the secondary stand still
   uint32_t join_hold_ms;     // S3: so long must it keep up; longer after it was lost again soon
+  uint32_t hold_down_ms;     // so long after a failover there is no other one by itself; 0 = off
   uint64_t max_lag;          // ASYNC: so far behind may a promoted node be, in the broker's offsets
   bool withholds;            // ASYNC: the broker itself acknowledges nothing beyond that
   bool fence_required;       // L11: nobody leads by election before the other node is known to be off
@@ -99,6 +100,9 @@ struct core {
   bool handing; // beats carry HANDOVER: the other shall stand
   bool retired; // ORDER_RETIRE: stands no more
   struct handover handover;
+  uint64_t led;               // hold-down: the newest reign it knows of; 0: of none, or there is no hold-down
+  bool planned;               // hold-down: the lead is passing by an order
+  struct instant failover_at; // hold-down: when it last passed by itself; PAST: it has not seen that
 
   // L11, where a fence device is required
   bool clear;               // since this candidacy began the other node has shown that nothing runs there
@@ -157,6 +161,8 @@ core_obstacle(const struct core *); // why a planned hand-over would be refused 
 bool core_leads(const struct core *, struct instant now); // master, with a valid lease or sole ownership
 bool core_waits(const struct core *);                     // L11: it leads, but nothing of the reign begins yet
 bool core_sole(const struct core *);                      // S5
+bool core_held_down(const struct core *, struct instant now); // after a failover there is no other one by itself
+struct instant core_held_down_until(const struct core *);      // PAST: it is not
 const struct record *core_record(const struct core *);
 bool core_blank_peer(const struct core *, unsigned voter);
 bool core_hears(const struct core *, unsigned voter, struct instant now); // both ways, lately

@@ -307,6 +307,7 @@ static void consider_master(const struct core *core, struct soonest *soonest) {
     consider(soonest, core->lease_end);
   if (core->handover.phase != HANDOVER_NONE)
     consider(soonest, core->handover.until);
+  consider(soonest, core_held_down_until(core));
   struct instant device_at;
   if (fencing_due_at(core, &device_at))
     consider(soonest, device_at);
@@ -324,6 +325,7 @@ static void consider_others(const struct core *core, struct soonest *soonest) {
   consider(soonest, promise->until);
   consider(soonest, core->voter.silence_until);
   consider(soonest, core->stand_after);
+  consider(soonest, core_held_down_until(core));
   if (core->role == ROLE_SECONDARY && promise->leader != NOBODY)
     consider(soonest,
              instant_plus_us(core->peer[promise->leader].heard, (int64_t)core->config.beat_ms * 2500));

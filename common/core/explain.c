@@ -55,6 +55,8 @@ static void explain_self(struct hurdle *h, const struct core *core) {
     set_wait(h, core->now, core->voter.silence_until);
   else if (h->type == HURDLE_HELD)
     set_wait(h, core->now, core->stand_after);
+  else if (h->type == HURDLE_HELD_DOWN)
+    set_wait(h, core->now, core_held_down_until(core));
   else if (h->type == HURDLE_NONE && standing_waits(core))
     h->type = HURDLE_TIE;
   else if (h->type == HURDLE_UNHEARD || h->type == HURDLE_VOTER_BLANK || h->type == HURDLE_NEVER ||
@@ -77,6 +79,8 @@ static enum hurdle_type other_hurdle(const struct core *core, unsigned node) {
     return unfit;
   if (standing_frozen_out(core, node))
     return HURDLE_FROZEN;
+  if (hold_down_bars(core, node))
+    return HURDLE_HELD_DOWN;
   return voter_hurdle(voter, node, &voter->ballot.sync, core->now, core_leads(core, core->now));
 }
 
@@ -92,6 +96,8 @@ static void explain_other(struct hurdle *h, const struct core *core, unsigned no
     h->epoch = peer->beat.reign;
   else if (h->type == HURDLE_SILENT)
     set_wait(h, core->now, core->voter.silence_until);
+  else if (h->type == HURDLE_HELD_DOWN)
+    set_wait(h, core->now, core_held_down_until(core));
 }
 
 struct hurdle explain(const struct core *core, unsigned node, struct instant now) {

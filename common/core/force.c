@@ -88,6 +88,8 @@ void force_order(struct step *s) {
   core->voter.ballot.blank = false;
   core->voter.dirty = true;
   core->reign = epoch;
+  hold_down_planned(core, true);
+  hold_down_reign(s, epoch);
   become(s, ROLE_MASTER, CAUSE_FORCED);
   sync_begin(s);
   core->committed = core->established = core->forced = true;

@@ -94,6 +94,7 @@ void handover_end(struct step *s) {
    broker still would do is withheld (paused, or dead) and fenced, so nothing of the reign runs any more. */
 static void hand_over(struct step *s) {
   struct core *core = s->core;
+  hold_down_planned(core, core->handover.phase != HANDOVER_NONE);
   if (core->handover.phase != HANDOVER_NONE)
     tell(s, (struct fact){.type = FACT_COMPLETED, .order = core->handover.order});
   core->handover = (struct handover){0};
@@ -122,7 +123,8 @@ static void planned(struct step *s) {
 }
 
 static bool due(const struct core *core) {
-  return core->broker.dead && !core->voter.ballot.frozen.on && peer_obstacle(core) == REASON_NONE;
+  bool barred = core->voter.ballot.frozen.on || core_held_down(core, core->now);
+  return core->broker.dead && !barred && peer_obstacle(core) == REASON_NONE;
 }
 
 bool handover_needs_pair(const struct core *core) {

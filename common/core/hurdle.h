@@ -23,6 +23,7 @@
     "start all three voters blank with `tanist reset-voter`, and form the cluster anew")                     \
   X(UNHEALTHY, "unhealthy", "health", "mend its broker: see the checks in its `tanist status`")              \
   X(FROZEN, "frozen", "L2", "`tanist thaw`, or `tanist switchover` at the master")                           \
+  X(HELD_DOWN, "held-down", "policy.hold_down_ms", "it ends by itself; until then `tanist switchover` at the master") \
   X(OWN_PROMISE, "own-promise", "L2",                                                                        \
     "its promise ends by itself when no master is heard, or with a hand-over")                               \
   X(SILENT, "silent", "V4", "the silence after a start ends by itself")                                      \

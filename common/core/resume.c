@@ -10,7 +10,8 @@ static bool same_config(const struct core_config *a, const struct core_config *b
   return a->self == b->self && a->preferred == b->preferred && a->replication == b->replication &&
          a->strict == b->strict && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms &&
          a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms &&
-         a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms && a->max_lag == b->max_lag &&
+         a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms && a->hold_down_ms == b->hold_down_ms &&
+         a->max_lag == b->max_lag &&
          a->withholds == b->withholds && a->fence_required == b->fence_required && a->config == b->config;
 }
 

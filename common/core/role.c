@@ -40,6 +40,8 @@ static void stand(struct step *s, enum cause cause) {
   assert(claimed); /* standing_fit has looked */
   core->give_up_at = instant_plus_ms(s->now, core->config.lease_ms / 4);
   fencing_stand(s, cause);
+  if (cause != CAUSE_HANDOVER)
+    hold_down_planned(core, false);
   become(s, ROLE_CANDIDATE, cause);
 }
 
@@ -68,6 +70,7 @@ static void win(struct step *s, struct instant lease) {
   struct core *core = s->core;
   core->reign = core->voter.ballot.epoch;
   core->lease_end = lease;
+  hold_down_reign(s, core->reign);
   become(s, ROLE_MASTER, CAUSE_ELECTED);
   if (!fencing_begins(s))
     sync_begin(s);
@@ -186,6 +189,8 @@ void role_timer(struct step *s) {
 void handover_hear(struct step *s, unsigned from) {
   struct core *core = s->core;
   bool waiting = core->role == ROLE_SECONDARY || core->role == ROLE_SUSPECT;
-  if (from == other_node(core) && waiting && fit(core) && !voter_silent(&core->voter, s->now))
-    stand(s, CAUSE_HANDOVER); /* L8: on that beat alone, also while frozen */
+  if (from != other_node(core) || !waiting || !fit(core) || voter_silent(&core->voter, s->now))
+    return;
+  hold_down_planned(core, core->peer[from].beat.health > 0); /* else its broker died */
+  stand(s, CAUSE_HANDOVER);                                  /* L8: on that beat alone, also while frozen */
 }

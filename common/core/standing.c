@@ -60,6 +60,8 @@ enum hurdle_type standing_hurdle(const struct core *core) {
     return unfit;
   if (standing_frozen_out(core, core->config.self))
     return HURDLE_FROZEN;
+  if (hold_down_bars(core, core->config.self))
+    return HURDLE_HELD_DOWN;
   if (voter_promised(&core->voter, core->now))
     return HURDLE_OWN_PROMISE;
   if (voter_silent(&core->voter, core->now))

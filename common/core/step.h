@@ -79,6 +79,13 @@ void fencing_end(struct core *); // the reign has ended under it
 void fencing_timer(struct step *);
 bool fencing_due_at(const struct core *, struct instant *); // false: nothing is waited for by the clock
 
+// ---- hold_down.c: policy.hold_down_ms ----
+void hold_down_begin(struct core *);
+void hold_down_config(struct core *, uint32_t hold_down_ms); // a reload
+void hold_down_planned(struct core *, bool planned);         // the lead is about to pass, by an order or not
+void hold_down_reign(struct step *, uint64_t reign);         // a reign begins, here or at the other node
+bool hold_down_bars(const struct core *, unsigned node);     // it may not take the lead over by itself, at core->now
+
 // ---- resume.c: L10 ----
 void on_resume(struct step *);
 

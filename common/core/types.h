@@ -169,7 +169,7 @@ struct order {
 // restart, whose silence (V4) covers what was promised before.
 struct core_settings {
   uint8_t preferred; // VOTER_A or VOTER_B
-  uint32_t witness_grace_ms, degrade_ms, join_hold_ms;
+  uint32_t witness_grace_ms, degrade_ms, join_hold_ms, hold_down_ms;
   uint32_t config; // the digest, for people
 };
 

@@ -28,7 +28,8 @@ static int64_t now_ns(void) {
 static void set_up(void) {
   struct page_head head = {.magic = PAGE_STATE_MAGIC, .layout = PAGE_LAYOUT};
   struct page_state state = {
-      .role = TANIST_MASTER, .epoch = 4, .reign = 4, .duty_epoch = 4, .need = 3, .duty_mode = TANIST_LEAD};
+      .role = TANIST_MASTER, .epoch = 4, .reign = 4, .duty_epoch = 4, .need = 3, .duty_mode = TANIST_LEAD,
+      .admitted = PAGE_ANYBODY};
   strcpy(directory, "/tmp/tanist-bench.XXXXXX");
   if (mkdtemp(directory) == NULL || page_boot_id(head.boot_id) != 0)
     exit(1);
@@ -46,6 +47,10 @@ static void set_up(void) {
     exit(1);
   tanist_report_position(t, 4, 1000, 1000);
   tanist_peer_acked(t, 4, 1000);
+  if (!tanist_may_serve(t, NULL) || !tanist_ack_ready(t, 4, 1000)) {
+    fprintf(stderr, "not the path of a message that is acknowledged: nothing is measured\n");
+    exit(1);
+  }
 }
 
 static void tear_down(void) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long nobody could write, when this or that was lost: Tanist at three leases, and what others do, side by side.
 
-usage: failover.py [--runs N] [--only WORD]...        each subject in namespaces of its own, one after the other
+usage: failover.py [--runs N] [--only WORD,...]       each subject in namespaces of its own, one after the other
 
 A gap is the longest time between two acknowledged writes, measured by a client that writes through the virtual IP
 every millisecond. With Tanist a write counts when the other node has it too; the others acknowledge before that, and
@@ -163,7 +163,7 @@ def run_all(names, runs):
 def main():
     parser = argparse.ArgumentParser(description="write gaps at failover")
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--only", action="append", default=[], help="subjects with this word in their name")
+    parser.add_argument("--only", action="append", default=[], help="subjects with one of these words in their name")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside and space.inside():
@@ -176,7 +176,8 @@ def main():
     if obstacle:
         print("cannot run here: " + obstacle, file=sys.stderr)
         return space.CANNOT
-    names = [name for name in SUBJECTS if not arguments.only or any(word in name for word in arguments.only)]
+    words = [word for some in arguments.only for word in some.split(",")]
+    names = [name for name in SUBJECTS if not words or any(word in name for word in words)]
     return run_all(names, arguments.runs)
 
 

@@ -77,10 +77,10 @@ static int feed_dedup(struct broker *b) {
 }
 
 int broker_cut(struct broker *b, uint64_t position) {
-  if (position >= log_end(b->log))
-    return 0;
-  int rc = log_cut(b->log, position);
-  return rc != 0 ? rc : feed_dedup(b);
+  bool shorter = position < log_end(b->log);
+  int rc = shorter ? log_cut(b->log, position) : 0;
+  rc = rc != 0 ? rc : tanist_history_cut(b->history, position); /* a crash may have come before it last time */
+  return rc != 0 || !shorter ? rc : feed_dedup(b);
 }
 
 // ---- start and end ----
@@ -112,7 +112,7 @@ static int open_store(struct broker *b) {
     return fail(path, rc);
   if (rc == 0 && (rc = tanist_fence_open(&b->fence, in(b, "fence", path))) != 0)
     return fail(path, rc);
-  return rc != 0 ? rc : feed_dedup(b);
+  return rc == 0 && (rc = feed_dedup(b)) != 0 ? fail("the log's producers", rc) : rc;
 }
 
 static int open_all(struct broker *b) {

@@ -40,6 +40,8 @@ struct broker {
   struct log *log;
   struct tanist_view view; // the duty that the broker is in, or works towards
   bool leads;              // the duty is LEAD, and it is reached
+  uint64_t overtaken;      // the highest epoch that a receiver has refused this broker for
+  uint64_t received, acknowledged, delivered; // totals, for status
   struct session *sessions;
   struct session *secondary; // one of them: the node that follows; NULL
   struct waiting *waiting;   // a ring of what was appended and not acknowledged yet
@@ -78,6 +80,6 @@ void follow_synced(struct broker *); // the log is durable as far as it goes
 // Appends to log, history and dedup; it is written and synced at the end of this turn of the loop.
 int broker_append(struct broker *, const struct log_entry *);
 int broker_sync(struct broker *);                     // now; 0 or a negative errno
-int broker_cut(struct broker *, uint64_t position);   // the log, and the dedup with it
+int broker_cut(struct broker *, uint64_t position);   // the log, and history and dedup with it
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // consume FENCE ADDRESS:PORT ...
 // Takes every message, behind the receiver's fence. On stdout a line each, CLOCK_MONOTONIC us at its end:
-//   entry EPOCH POSITION PRODUCER NUMBER US      void POSITION US      newer EPOCH US
+//   entry EPOCH POSITION PRODUCER NUMBER SENDER'S-EPOCH US      void POSITION US      newer EPOCH US
 //   refused EPOCH US (of a lower epoch)      gap POSITION US      doubled POSITION US
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -36,8 +36,8 @@ static void on_reached(void *arg) {
 static bool take_entry(struct consumer *c, const struct frame *f) {
   c->epoch = f->epoch;
   c->position = f->position;
-  printf("entry %" PRIu64 " %" PRIu64 " %016" PRIx64 " %" PRIu64 " %" PRId64 "\n", f->epoch, f->position, f->producer,
-         f->number, now_us());
+  printf("entry %" PRIu64 " %" PRIu64 " %016" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRId64 "\n", f->epoch, f->position,
+         f->producer, f->number, f->stamp.epoch, now_us());
   return true;
 }
 
@@ -60,6 +60,8 @@ static bool on_frame(void *arg, const struct frame *f) {
     break;
   case TANIST_STALE:
     printf("refused %" PRIu64 " %" PRId64 "\n", f->stamp.epoch, now_us());
+    frame_send_last(reach_connection(c->reach),
+                    &(struct frame){.type = FRAME_STALE, .epoch = tanist_fence_epoch(c->fence)});
     return false;
   case TANIST_DOUBLED:
     printf("doubled %" PRIu64 " %" PRId64 "\n", f->position, now_us());

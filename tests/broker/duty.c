@@ -9,6 +9,9 @@
 
 void duty_report(struct broker *b) {
   tanist_report_position(b->tanist, log_epoch(b->log), log_durable(b->log), log_end(b->log));
+  tanist_progress(b->tanist, TANIST_RECEIVED, b->received);
+  tanist_progress(b->tanist, TANIST_ACKNOWLEDGED, b->acknowledged);
+  tanist_progress(b->tanist, TANIST_DELIVERED, b->delivered);
 }
 
 void duty_done(struct broker *b) {
@@ -21,11 +24,19 @@ void duty_disk_failed(struct broker *b, int error) {
   tanist_healthy(b->tanist, false);
 }
 
+static uint64_t newest_reign(const struct broker *b) {
+  const struct tanist_history_row *row;
+  size_t count = tanist_history_rows(b->history, &row);
+  return count == 0 ? 0 : row[count - 1].epoch;
+}
+
 // A new reign begins where the log ends: on the disk before the first entry of it.
-static void lead(struct broker *b, bool new_reign) {
+static void lead(struct broker *b) {
   follow_stop(b);
+  if (b->overtaken > b->view.duty_epoch)
+    return; /* the page will tell who leads */
   int rc = broker_sync(b);
-  if (rc == 0 && new_reign)
+  if (rc == 0 && newest_reign(b) < b->view.duty_epoch)
     rc = tanist_history_append(b->history, b->view.duty_epoch, log_end(b->log));
   b->leads = rc == 0;
   if (rc != 0) {
@@ -37,12 +48,11 @@ static void lead(struct broker *b, bool new_reign) {
   serve_advance(b);
 }
 
-// `former` is the duty before.
-static void take_duty(struct broker *b, const struct tanist_view *former) {
+static void take_duty(struct broker *b) {
   if (b->view.duty_mode == TANIST_LEAD) {
     if (b->view.evict)
       serve_end(b, true);
-    lead(b, !b->leads || former->duty_epoch != b->view.duty_epoch);
+    lead(b);
     return;
   }
   b->leads = false;
@@ -64,7 +74,7 @@ static void look(struct broker *b) {
   bool duty = b->view.duty_serial != former.duty_serial || b->view.duty_mode != former.duty_mode;
   bool master = b->view.duty_mode == TANIST_FOLLOW && strcmp(b->view.master_address, former.master_address) != 0;
   if (duty || master)
-    take_duty(b, &former);
+    take_duty(b);
   else
     serve_advance(b); /* the need set may be smaller */
 }

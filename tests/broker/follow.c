@@ -94,7 +94,8 @@ static int cut_back(struct broker *b, const struct frame *f) {
 // ---- frames ----
 
 static bool take_history(struct broker *b, const struct frame *f) {
-  int rc = cut_back(b, f);
+  int rc = broker_sync(b); /* what it says to hold is on the disk */
+  rc = rc != 0 ? rc : cut_back(b, f);
   if (rc != 0) {
     fprintf(stderr, "cannot rejoin: %s\n", strerror(-rc));
     return false;
@@ -119,6 +120,8 @@ static bool take(struct broker *b, const struct frame *f) {
   if (f->type == FRAME_MOVED)
     return false;
   int verdict = tanist_fence_check(b->fence, &f->stamp, f->type == FRAME_ENTRY ? f->position : 0);
+  if (verdict == TANIST_STALE)
+    frame_send_last(b->master, &(struct frame){.type = FRAME_STALE, .epoch = tanist_fence_epoch(b->fence)});
   if (verdict != TANIST_OK && verdict != TANIST_NEWER)
     return false;
   if (f->type == FRAME_HISTORY)

@@ -11,7 +11,7 @@ enum field { STAMP = 1, EPOCH = 2, POSITION = 4, PRODUCER = 8, NUMBER = 16, DATA
 
 static const unsigned fields[] = {
     [FRAME_PUBLISH] = PRODUCER | NUMBER | DATA,
-    [FRAME_ACK] = NUMBER,
+    [FRAME_ACK] = PRODUCER | NUMBER,
     [FRAME_MOVED] = DATA,
     [FRAME_SUBSCRIBE] = EPOCH | POSITION,
     [FRAME_VOID] = STAMP | POSITION,
@@ -21,6 +21,7 @@ static const unsigned fields[] = {
     [FRAME_HISTORY] = STAMP | POSITION | DATA,
     [FRAME_FROM] = POSITION,
     [FRAME_DURABLE] = EPOCH | POSITION,
+    [FRAME_STALE] = EPOCH,
 };
 
 static uint64_t *number_of(struct frame *f, enum field field) {
@@ -56,8 +57,17 @@ void frame_put(struct evbuffer *to, const struct frame *frame) {
     evbuffer_add(to, f.data, size);
 }
 
+void frame_send_last(struct bufferevent *to, const struct frame *frame) {
+  struct evbuffer *bytes = evbuffer_new();
+  if (bytes == NULL)
+    return;
+  frame_put(bytes, frame);
+  evbuffer_write(bytes, bufferevent_getfd(to)); /* what does not go now is lost with the connection */
+  evbuffer_free(bytes);
+}
+
 static bool fits(uint8_t type, size_t length) {
-  if (type < FRAME_PUBLISH || type > FRAME_DURABLE)
+  if (type < FRAME_PUBLISH || type > FRAME_STALE)
     return false;
   size_t fixed = 1 + fixed_size(fields[type]);
   return fields[type] & DATA ? length >= fixed && length - fixed <= FRAME_DATA_MAX : length == fixed;

@@ -5,6 +5,7 @@
 #define TANIST_TESTS_BROKER_FRAME_H
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 
 #include "common/client/tanist.h"
 
@@ -13,7 +14,7 @@
 enum frame_type {
   // a producer asks, the master answers
   FRAME_PUBLISH = 1, // producer, number, data
-  FRAME_ACK,         // number
+  FRAME_ACK,         // producer, number
   FRAME_MOVED,       // address of who leads, as data; the connection ends
   // a consumer
   FRAME_SUBSCRIBE, // epoch, position: of the last entry it has; 0, 0: from the first on
@@ -25,6 +26,7 @@ enum frame_type {
   FRAME_HISTORY, // stamp, position (the master's log's end), rows as data
   FRAME_FROM,    // position: it holds everything up to there, durably, and wants what follows
   FRAME_DURABLE, // epoch, position
+  FRAME_STALE,   // epoch: of its fence, above that of what it was sent; the connection ends. A consumer's too
 };
 
 struct frame {
@@ -36,6 +38,8 @@ struct frame {
 };
 
 void frame_put(struct evbuffer *, const struct frame *);
+// At once, as the last one of a connection that is closed next.
+void frame_send_last(struct bufferevent *, const struct frame *);
 
 // Looks at the first frame in the buffer: 1 and *frame, 0 if it is not whole yet, -1 if it is none.
 int frame_take(struct evbuffer *, struct frame *frame);

@@ -66,7 +66,7 @@ static void send_more(struct producer *p) {
   make(p);
   while (to != NULL && tanist_outbox_next(p->outbox, &m) == 1)
     frame_put(bufferevent_get_output(to), &(struct frame){.type = FRAME_PUBLISH,
-                                                          .producer = tanist_outbox_producer(p->outbox),
+                                                          .producer = m.producer,
                                                           .number = m.number,
                                                           .data = m.data,
                                                           .size = m.size});
@@ -83,7 +83,7 @@ static bool on_frame(void *arg, const struct frame *f) {
   if (f->type != FRAME_ACK)
     return false;
   if (tanist_outbox_acked(p->outbox, f->number) == 0)
-    printf("acked %016" PRIx64 " %" PRIu64 " %" PRId64 "\n", tanist_outbox_producer(p->outbox), f->number, now_us());
+    printf("acked %016" PRIx64 " %" PRIu64 " %" PRId64 "\n", f->producer, f->number, now_us());
   if (p->made == p->count && tanist_outbox_count(p->outbox) == 0)
     event_base_loopbreak(p->loop);
   send_more(p);

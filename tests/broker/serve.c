@@ -26,7 +26,7 @@ struct session {
 // A message that was appended and not acknowledged yet.
 struct waiting {
   struct session *session; // NULL: it has left
-  uint64_t number, position;
+  uint64_t producer, number, position;
 };
 
 static struct evbuffer *output(const struct session *s) {
@@ -111,6 +111,7 @@ static void send_log(struct session *s, uint64_t until) {
     if (!send_stamped(s, &f))
       return;
     s->sent++;
+    s->broker->delivered += s->kind == KIND_CONSUMER;
   }
 }
 
@@ -118,9 +119,11 @@ static void acknowledge(struct broker *b, uint64_t commit) {
   while (b->waiting_count > 0 && b->waiting[b->waiting_first].position <= commit) {
     const struct waiting *w = &b->waiting[b->waiting_first];
     if (w->session != NULL)
-      frame_put(output(w->session), &(struct frame){.type = FRAME_ACK, .number = w->number});
+      frame_put(output(w->session), 
+                &(struct frame){.type = FRAME_ACK, .producer = w->producer, .number = w->number});
     b->waiting_first = (b->waiting_first + 1) % b->waiting_room;
     b->waiting_count--;
+    b->acknowledged++;
   }
 }
 
@@ -147,7 +150,7 @@ static void on_idle(evutil_socket_t fd, short what, void *arg) {
 
 // ---- what comes in: each takes one frame; false ends the session ----
 
-static bool wait_for_commit(struct session *s, uint64_t number) {
+static bool wait_for_commit(struct session *s, const struct frame *f) {
   struct broker *b = s->broker;
   if (b->waiting_count == b->waiting_room) {
     size_t room = b->waiting_room == 0 ? 1024 : b->waiting_room * 2;
@@ -162,7 +165,7 @@ static bool wait_for_commit(struct session *s, uint64_t number) {
     b->waiting_first = 0;
   }
   b->waiting[(b->waiting_first + b->waiting_count++) % b->waiting_room] =
-      (struct waiting){s, number, log_end(b->log)};
+      (struct waiting){s, f->producer, f->number, log_end(b->log)};
   return true;
 }
 
@@ -172,13 +175,14 @@ static bool take_publish(struct session *s, const struct frame *f) {
   struct log_entry entry = {b->view.duty_epoch, f->producer, f->number, f->data, f->size};
   int rc = tanist_dedup_check(b->dedup, f->producer, f->number);
   s->kind = KIND_PRODUCER;
+  b->received++;
   if (rc == TANIST_GAP && b->options.async)
     rc = TANIST_OK; /* what is missing was acknowledged, and lost with its master: max_lag bounds it */
   if (rc == TANIST_OK && broker_append(b, &entry) != 0)
     return false;
   if (rc != TANIST_OK && rc != TANIST_DOUBLED)
-    return false; /* a gap: it is to begin anew with what it has not seen acknowledged */
-  return wait_for_commit(s, f->number) && (rc == TANIST_OK || (serve_advance(b), true));
+    return false; /* a gap: it is to begin anew with what it has not seen acknowledged; or there is no room for it */
+  return wait_for_commit(s, f) && (rc == TANIST_OK || (serve_advance(b), true));
 }
 
 // What a consumer has past the end of its newest epoch that is in the history, a failover discarded.
@@ -233,6 +237,19 @@ static bool take_durable(struct session *s, const struct frame *f) {
   return true;
 }
 
+// Rule 5: proof of a higher epoch ends a reign at once, whatever the page says yet. Of a peer that is not as
+// trusted as the nodes a broker would not take it.
+static bool take_stale(struct session *s, const struct frame *f) {
+  struct broker *b = s->broker;
+  tanist_overtaken(b->tanist, f->epoch);
+  if (f->epoch <= b->view.duty_epoch)
+    return false;
+  b->overtaken = f->epoch;
+  b->leads = false;
+  serve_end(b, true);
+  return s->kind == KIND_LEAVING; /* the secondary's session ends here */
+}
+
 static bool take(struct session *s, const struct frame *f) {
   if (!s->broker->leads)
     return send_away(s), true;
@@ -247,6 +264,8 @@ static bool take(struct session *s, const struct frame *f) {
     return take_from(s, f);
   case FRAME_DURABLE:
     return take_durable(s, f);
+  case FRAME_STALE:
+    return take_stale(s, f);
   case FRAME_ACK:
   case FRAME_MOVED:
   case FRAME_VOID:

@@ -420,6 +420,16 @@ static void fencing(struct codec *c, unsigned self, struct core *k) {
   following(c, k);
 }
 
+static void held_down(struct codec *c, unsigned self, struct core *k) {
+  if (c->pass == READ)
+    k->failover_at = INSTANT_PAST;
+  if (c->w->config.hold_down_ms == 0)
+    return;
+  epoch(c, &k->led);
+  boolean(c, &k->planned);
+  instant(c, self, &k->failover_at);
+}
+
 static void not_master(struct codec *c, unsigned self, struct core *k) {
   following(c, k);
   if (c->pass == READ)
@@ -440,6 +450,7 @@ static void node(struct codec *c, unsigned self, struct core *k) {
   const struct ballot *b = &k->voter.ballot;
   reign(c, k->role, &b->sync, b->forced[0] != 0 || b->forced[1] != 0, &k->reign);
   fencing(c, self, k);
+  held_down(c, self, k);
   bool claims =
       k->role == ROLE_CANDIDATE || (k->role == ROLE_MASTER && (b->epoch > k->reign || k->unfenced != 0));
   if (claims)

@@ -35,8 +35,9 @@ const char *fuzz_cluster_file(void) {
       snprintf(text, sizeof text,
                "cluster = \"orders\";\nnodes = ( %s, %s );\nwitness = %s;\n"
                "broker = { driver = \"none\"; replication = \"none\"; };\nfence = { kernel = \"off\"; };\n"
+               "http = { listen = \"127.10.%u.%u:7480\"; };\n"
                "keys_directory = \"%s\";\nstate_directory = \"%s\";\nrun_directory = \"%s\";\n",
-               voter[0], voter[1], voter[2], input_directory(), input_directory(), input_directory());
+               voter[0], voter[1], voter[2], host >> 8, host & 0xff, input_directory(), input_directory(), input_directory());
   snprintf(path, sizeof path, "%s", input_file("orders.conf", text, (size_t)length));
   return path;
 }

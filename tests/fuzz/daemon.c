@@ -2,6 +2,7 @@
 #include "tests/fuzz/daemon.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,22 +14,39 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/net.h"
 
 #define START_MS 10000
 #define SILENT_MS 20
 
-static int connect_to(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-  if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+static socklen_t address_of(const char *where, struct sockaddr_storage *out) {
+  struct sockaddr_un path = {.sun_family = AF_UNIX};
+  struct net_address at;
+  char error[256];
+  if (where[0] == '/') {
+    snprintf(path.sun_path, sizeof path.sun_path, "%s", where);
+    memcpy(out, &path, sizeof path);
+    return sizeof path;
+  }
+  if (net_address_parse(where, &at, error, sizeof error) != 0)
+    abort();
+  memcpy(out, &at.v4, sizeof at.v4);
+  return sizeof at.v4;
+}
+
+static int connect_to(const char *where) {
+  struct sockaddr_storage address;
+  socklen_t length = address_of(where, &address);
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && (connect(fd, (struct sockaddr *)&address, length) != 0 ||
+                  fcntl(fd, F_SETFL, O_NONBLOCK) != 0)) {
     close(fd);
     return -1;
   }
   return fd;
 }
 
-void daemon_start(void *(*run)(void *), const char *socket) {
+void daemon_start(void *(*run)(void *), const char *where) {
   static bool started;
   pthread_t thread;
   if (started)
@@ -39,14 +57,14 @@ void daemon_start(void *(*run)(void *), const char *socket) {
   if (pthread_create(&thread, NULL, run, NULL) != 0)
     abort();
   for (int i = 0; i < START_MS / 10; i++) {
-    int fd = connect_to(socket);
+    int fd = connect_to(where);
     if (fd >= 0) {
       close(fd);
       return;
     }
     poll(NULL, 0, 10);
   }
-  fprintf(stderr, "%s: nobody listens\n", socket);
+  fprintf(stderr, "%s: nobody listens\n", where);
   abort();
 }
 
@@ -55,19 +73,22 @@ void daemon_start(void *(*run)(void *), const char *socket) {
 struct talk {
   int fd;
   const uint8_t *bytes;
-  size_t left, line; // what is still to be sent; length of the reply line under way
-  char begun[8];     // its beginning
+  size_t left; // what is still to be sent
+  void (*take)(const char *, size_t);
 };
 
-static void take_replies(struct talk *t, const char *bytes, size_t size) {
+static size_t line;   // length of the reply under way
+static char begun[8]; // its beginning
+
+void daemon_replies(const char *bytes, size_t size) {
   for (size_t i = 0; i < size; i++) {
-    if (t->line < sizeof t->begun)
-      t->begun[t->line] = bytes[i];
-    t->line++;
+    if (line < sizeof begun)
+      begun[line] = bytes[i];
+    line++;
     if (bytes[i] != '\n')
       continue;
-    assert(t->line > 8 && memcmp(t->begun, "{\"ok\":", 6) == 0);
-    t->line = 0;
+    assert(line > 8 && memcmp(begun, "{\"ok\":", 6) == 0);
+    line = 0;
   }
 }
 
@@ -90,13 +111,14 @@ static bool turn(struct talk *t) {
   if ((p.revents & (POLLIN | POLLHUP | POLLERR)) == 0)
     return true;
   ssize_t got = recv(t->fd, in, sizeof in, 0);
-  if (got > 0)
-    take_replies(t, in, (size_t)got);
+  if (got >= 0)
+    t->take(in, (size_t)got);
   return got > 0;
 }
 
-void daemon_talk(const char *socket, const uint8_t *bytes, size_t size) {
-  struct talk t = {.fd = connect_to(socket), .bytes = bytes, .left = size};
+void daemon_talk(const char *where, const uint8_t *bytes, size_t size, void (*take)(const char *, size_t)) {
+  struct talk t = {.fd = connect_to(where), .bytes = bytes, .left = size, .take = take};
+  line = 0;
   if (t.fd < 0)
     return; /* too many at once: those before are not gone yet */
   if (size == 0)

@@ -65,23 +65,25 @@ static void fence(struct input *input) {
 
 struct ring { // as outbox.c lays it out
   uint64_t magic, size, producer, begin, end, number;
+  char boot_id[PAGE_BOOT_ID];
   uint8_t record[];
 };
 
 struct record {
   uint64_t number;
   uint32_t size, crc;
-  uint64_t acked;
+  uint64_t producer, acked;
   uint8_t data[];
 };
 
 /* The records as far as they follow each other: each gets its checksum. */
 static void put_checksums(struct ring *ring, size_t room) {
-  for (size_t at = ring->begin % room; at % 8 == 0 && at + sizeof(struct record) <= room;) {
+  size_t first = ring->begin % room;
+  for (size_t at = first; at % 8 == 0 && at + sizeof(struct record) <= room;) {
     struct record *r = (struct record *)(void *)(ring->record + at);
     if (r->size > room - at - sizeof *r)
       return;
-    uint32_t part[3] = {(uint32_t)r->number, (uint32_t)(r->number >> 32), r->size};
+    uint64_t part[4] = {ring->begin + (at - first), r->number, r->producer, r->size};
     r->crc = crc32c(part, sizeof part) ^ crc32c(r->data, r->size);
     at += (sizeof *r + r->size + 7) & ~(size_t)7;
   }
@@ -93,7 +95,7 @@ static const char *outbox_file(struct input *input) {
   const uint8_t *bytes;
   size_t room = sizeof file - sizeof *ring;
   memset(file, 0, sizeof file);
-  *ring = (struct ring){.magic = 0x3178626f74616e74U, .size = sizeof file, .producer = 7};
+  *ring = (struct ring){.magic = 0x3278626f74616e74U, .size = sizeof file, .producer = 7};
   bool far = input_u8(input) % 4 == 0;
   ring->begin = far ? input_u64(input) : 8 * (uint64_t)input_u16(input);
   ring->end = ring->begin + (far ? input_u64(input) : 8 * (uint64_t)input_u16(input));
@@ -133,7 +135,7 @@ static size_t put_crc(uint8_t *from, uint8_t *at) {
 static const char *orphan_file(struct input *input) {
   static uint8_t file[16384];
   uint8_t *at = file + 8;
-  memcpy(file, "tanistO1", 8);
+  memcpy(file, "tanistO2", 8);
   for (unsigned i = 0; i < 4; i++)
     bytes_put_u64(&at, input_u8(input));
   size_t size = put_crc(file, at);

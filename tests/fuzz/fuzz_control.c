@@ -20,6 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   static char path[256];
   if (path[0] == 0)
     daemon_start(run, cluster_socket_path(fuzz_cluster(), VOTER_A, path, sizeof path));
-  daemon_talk(path, bytes, size);
+  daemon_talk(path, bytes, size, daemon_replies);
   return 0;
 }

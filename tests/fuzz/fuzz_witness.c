@@ -25,6 +25,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     snprintf(path, sizeof path, "%s/witness.sock", input_directory());
     daemon_start(run, path);
   }
-  daemon_talk(path, bytes, size);
+  daemon_talk(path, bytes, size, daemon_replies);
   return 0;
 }

@@ -3,15 +3,19 @@
 
 import json
 import pathlib
+import shutil
 import signal
+import struct
+import subprocess
 import sys
 
-from testbed import BROKER_PORT, BUILD, VIRTUAL_IP, Cluster, Process, expect, short, until
+from testbed import BROKER_PORT, BUILD, VIRTUAL_IP, Cluster, Process, always, expect, short, until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "broker"))
 from check import Consumer, acknowledged, judge  # pylint: disable=wrong-import-position,wrong-import-order
 
 ADDRESS = f"{VIRTUAL_IP}:{BROKER_PORT}"
+MOVED, STALE = 3, 12  # tests/broker/frame.h
 
 
 class Traffic:
@@ -65,7 +69,7 @@ class Traffic:
         total = len(self.senders) * self.count
         until("every consumer has it all",
               lambda: all(log.read_text().count("entry") >= total for log in self.consumed), 30)
-        findings = judge(self.produced, self.consumed, self.count)
+        findings = judge(self.produced, self.consumed)
         expect("; ".join(findings[:5]) or "delivered once, in order", not findings)
         expect("all are acknowledged", self.acked() == total)
 
@@ -163,6 +167,121 @@ def test_what_a_rejoin_cuts_off_is_kept(directory):
         expect("nothing came twice", before == [log.read_text() for log in traffic.consumed])
         orphans(master, "discard", name, "--yes-i-understand", name)
         expect("it is gone", orphans(master, "--json", "list") == "")
+
+
+def give_disks(cluster, megabytes=512):
+    """Each node's state and data on a disk of its own, which can be filled."""
+    for node in cluster.nodes:
+        disk = node.home / "disk"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", disk], check=True)
+        for name in ("broker", "redis", "state"):
+            (disk / name).mkdir()
+            shutil.rmtree(node.home / name, ignore_errors=True)
+            (node.home / name).symlink_to(disk / name)
+
+
+def fill_disk(node):
+    """Every byte of the disk that ballot and log lie on."""
+    try:
+        with open(node.home / "disk" / "filler", "wb", buffering=0) as file:
+            while file.write(bytes(1 << 20)):
+                pass
+    except OSError:  # full
+        pass
+
+
+def test_a_full_disk_confirms_nothing(directory):
+    """A secondary that could not write its log does not hold what is in its memory, however often it joins anew."""
+    with Cluster(directory, driver="library") as cluster:
+        give_disks(cluster, 16)
+        master = cluster.start()
+        cluster.wait_pair()
+        other = cluster.other(master)
+        traffic = Traffic(cluster, 1 << 40, rate=2000)
+        traffic.wait_acked(500)
+        fill_disk(other)
+        said = other.home / "broker.log"
+        until("its log cannot be written", lambda: said.read_text().count("cannot be written") > 0, 20, 0.001)
+        durable = other.status()["broker"]["position"]
+        always(f"it holds no more than {durable}", lambda: master.status()["broker"]["peer_position"] <= durable, 1)
+        cluster.wait_mode("sole")
+        traffic.wait_acked(traffic.acked() + 500)
+        (other.home / "disk" / "filler").unlink()
+        other.broker.kill()
+        other.start_broker()
+        cluster.wait_pair()
+        traffic.end()
+
+
+def test_at_once_announces_what_is_void(directory):
+    """Consumers that are sent what is not committed yet are told which of it a failover discarded."""
+    with Cluster(directory, driver="library", broker_options=("--at-once",)) as cluster:
+        master = cluster.start()
+        cluster.wait_pair()
+        other = cluster.other(master)
+        traffic = Traffic(cluster, 1 << 40, rate=500)
+        traffic.wait_acked(300)
+        cluster.cut(master, other)  # from here on nothing is committed, but all of it is delivered
+        cluster.cut(master, cluster.w)
+        cluster.wait_master(other)
+        cluster.mend(master, other)
+        cluster.mend(master, cluster.w)
+        until("they are told", lambda: all("void" in log.read_text() for log in traffic.consumed), 30)
+        traffic.wait_acked(traffic.acked() + 200)
+        traffic.end()
+
+
+def test_two_failovers_while_a_node_is_away(directory):
+    """It has entries of a reign that nobody else knows; it comes back two reigns later, and keeps nothing of them."""
+    with Cluster(directory, driver="library") as cluster:
+        master = cluster.start()
+        cluster.wait_pair()
+        other = cluster.other(master)
+        traffic = Traffic(cluster, 1 << 40, rate=500)
+        traffic.wait_acked(300)
+        cluster.cut(master, other)
+        cluster.cut(master, cluster.w)
+        cluster.wait_master(other)
+        traffic.wait_acked(traffic.acked() + 200)
+        for _ in range(2):
+            epoch = other.status()["reign"]
+            other.broker.kill()
+            other.start_broker()
+            until("it leads again, in a later epoch", lambda e=epoch: cluster.wait_master(other).status().get("reign", 0) > e, 30)
+            traffic.wait_acked(traffic.acked() + 200)
+        cluster.mend(master, other)
+        cluster.mend(master, cluster.w)
+        cluster.wait_pair()
+        rows = [json.loads(line) for line in orphans(master, "--json", "list").splitlines()]
+        expect(f"what it had alone is kept: {rows}", len(rows) == 1 and rows[0]["entries"] > 0 and not rows[0]["damaged"])
+        done = other.ask("switchover")
+        expect(f"it may lead again: {done.stderr}", done.returncode == 0)
+        cluster.wait_master(master)
+        traffic.wait_acked(traffic.acked() + 200)
+        traffic.end()
+
+
+def test_proof_of_a_higher_epoch_ends_a_reign(directory):
+    """A receiver that has seen a higher epoch says so, and the master acknowledges nothing more, whatever its page says."""
+    with Cluster(directory, driver="library") as cluster:
+        master = cluster.start()
+        cluster.wait_pair()
+        traffic = Traffic(cluster, 1 << 40, producers=1, rate=500)
+        traffic.wait_acked(300)
+        with master.space.connect("127.0.0.1", BROKER_PORT) as receiver:
+            receiver.sendall(struct.pack(">IBQ", 9, STALE, master.status()["reign"] + 1))
+            receiver.settimeout(10)
+            expect("it is sent away", receiver.recv(5)[4:] == bytes([MOVED]))
+        stopped = traffic.acked()
+        always("nothing is acknowledged any more", lambda: traffic.acked() <= stopped + 1, 0.5)
+        said = master.status()["broker"]
+        expect(f"status says why: {said}", any("has seen epoch" in note for note in said["notes"]))
+        expect("and what the broker has done", said["received"] >= said["acknowledged"] > 0 < said["delivered"])
+        master.broker.kill()
+        master.start_broker()
+        traffic.wait_acked(stopped + 200)
+        traffic.end()
 
 
 def test_async_loses_no_more_than_it_says(directory):

@@ -39,3 +39,18 @@ def test_frozen_it_stays_where_it_is(directory):
         always("it stays", lambda: leads(cluster.a), 3)
         expect("thawed", cluster.a.ask("thaw").returncode == 0)
         cluster.wait_master(cluster.b, 30)
+
+
+def test_held_down_it_stays_where_it_is(directory):
+    with Cluster(directory, more=AUTO.replace("};", "hold_down_ms = 20000; };")) as cluster:
+        cluster.start()
+        cluster.wait_master(cluster.b)  # if a won at the start, b got the lead by an order: that is no failover
+        cluster.b.agent.kill()
+        cluster.wait_master(cluster.a)
+        expect("one has", 0 < cluster.a.status()["held_down_ms"] <= 20000)
+        expect("and it is a warning", any("policy.hold_down_ms" in text for text in cluster.a.status()["warnings"]))
+        cluster.b.start()
+        cluster.wait_secondary(cluster.b)
+        always("no failback while it lasts", lambda: cluster.a.status()["held_down_ms"] is None or leads(cluster.a), 5)
+        expect("an operator may", cluster.a.ask("switchover").returncode == 0)
+        cluster.wait_master(cluster.b, 30)

@@ -178,7 +178,7 @@ class Member:
         """The reference broker (tests/broker), which speaks to the agent through libtanist."""
         data = self.home / "broker"
         data.mkdir(exist_ok=True)
-        options = options + (("--async",) if self.cluster.max_lag else ())
+        options += self.cluster.broker_options + (("--async",) if self.cluster.max_lag else ())
         page = self.run_directory / f"{self.cluster.name}.{self.name}.state"
         self.broker = Process(f"broker of {self.name}", self.space,
                               [BUILD / "tests" / "broker" / "broker", page, data, f"0.0.0.0:{BROKER_PORT}", *options],
@@ -253,10 +253,11 @@ class Cluster:
     newest = None  # for the logs of a test that failed
 
     def __init__(self, directory, name="orders", driver="none", lease_ms=1000, beat_ms=100, more="",
-                 broker="", max_lag=0, vip="", interface="eth0"):
+                 broker="", max_lag=0, vip="", interface="eth0", broker_options=()):
         self.directory, self.name, self.driver = pathlib.Path(directory), name, driver
         self.lease_ms, self.beat_ms, self.more, self.broker = lease_ms, beat_ms, more, broker
         self.max_lag, self.vip, self.interface = max_lag, vip, interface
+        self.broker_options = broker_options  # the reference broker's
         if FENCE and "fence" not in more:
             self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
         self.wire = Wire()

@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import space
-from e2e_broker import Traffic
+from e2e_broker import Traffic, fill_disk, give_disks
 from testbed import ROOT, Cluster, Failed, expect, until, verify
 
 CALM_EVERY_S = 60
@@ -59,14 +59,7 @@ class Trial:
         self.start_broker(node)
 
     def fill_disk(self, node):
-        """Every byte of the disk that ballot and log lie on."""
-        filler = node.home / "disk" / "filler"
-        try:
-            with open(filler, "wb", buffering=0) as file:
-                while file.write(bytes(1 << 20)):
-                    pass
-        except OSError:  # full
-            pass
+        fill_disk(node)
 
     def empty_disk(self, node):
         (node.home / "disk" / "filler").unlink(missing_ok=True)
@@ -180,18 +173,6 @@ class Trial:
             until("messages are acknowledged again", lambda: progress() > before, SERVE_AGAIN_S, 0.2)
             self.say(f"all is well: {progress()} acknowledged")
         self.cluster.wait_pair(SERVE_AGAIN_S)
-
-
-def give_disks(cluster):
-    """Each node's state and data on a disk of its own, which can be filled."""
-    for node in cluster.nodes:
-        disk = node.home / "disk"
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", disk], check=True)
-        for name in ("broker", "redis", "state"):
-            (disk / name).mkdir()
-            shutil.rmtree(node.home / name, ignore_errors=True)
-            (node.home / name).symlink_to(disk / name)
 
 
 def trial_library(directory, seconds, seed, say, lease_ms=1000, rate=100, max_lag=0):

@@ -149,6 +149,8 @@ static void do_cluster(struct world *w, const struct words *words) {
       config->degrade_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "join_hold"))
       config->join_hold_ms = (uint32_t)(time_of(w, value) / 1000);
+    else if (is(key, "hold_down"))
+      config->hold_down_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "witness_grace"))
       config->witness_grace_ms = (uint32_t)(time_of(w, value) / 1000);
     else if (is(key, "drift_ppm"))
@@ -166,7 +168,8 @@ static void do_reload(struct world *w, const struct words *words) {
     event.config = (struct core_settings){.preferred = config->preferred,
                                           .witness_grace_ms = config->witness_grace_ms,
                                           .degrade_ms = config->degrade_ms,
-                                          .join_hold_ms = config->join_hold_ms};
+                                          .join_hold_ms = config->join_hold_ms,
+                                          .hold_down_ms = config->hold_down_ms};
     world_event(w, voter_of(w, word(words, i)), &event);
   }
   brokers_settle(w);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives one broker driver by hand: commands on stdin, callbacks as lines on stdout, each with CLOCK_BOOTTIME
 // in us.
+// broker_probe --config FILE NODE [INCARNATION]  takes the broker that a configuration names, as the agent does.
 //   duty SERIAL hold|follow|lead MASTER EPOCH PAUSED SYNC     kill     view     quit
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/broker.h"
+#include "agent/orphans.h"
 #include "common/base/clock.h"
 
 static struct loop *loop;
@@ -21,9 +23,9 @@ static size_t input_size;
 static void print_view(const char *what) {
   const struct broker_view *v = broker_view(broker);
   printf("%" PRId64 " %s reachable=%d dead=%d writable=%d link=%d position=%" PRIu64 ":%" PRIu64
-         " peer=%" PRIu64 ":%" PRIu64 " state=%s trouble=%s\n",
+         " peer=%" PRIu64 ":%" PRIu64 " state=%s incarnation=%s trouble=%s\n",
          clock_now().us, what, v->reachable, v->dead, v->writable, v->link, v->position.epoch,
-         v->position.offset, v->peer.epoch, v->peer.offset, v->state, v->trouble);
+         v->position.offset, v->peer.epoch, v->peer.offset, v->state, v->incarnation, v->trouble);
 }
 
 static void on_changed(void *arg) {
@@ -40,6 +42,11 @@ static void on_done(void *arg, uint32_t serial, struct position position) {
 static void on_cleared(void *arg) {
   (void)arg;
   printf("%" PRId64 " cleared\n", clock_now().us);
+}
+
+static void on_orphaned(void *arg, const char *path) {
+  (void)arg;
+  printf("%" PRId64 " orphaned %s\n", clock_now().us, path);
 }
 
 static void duty_command(const char *line) {
@@ -93,14 +100,23 @@ static void on_input(void *arg, bool readable, bool writable) {
   }
 }
 
-int main(int argc, char **argv) {
-  if (argc != 12) {
-    fprintf(stderr, "usage: broker_probe DRIVER SELF ADDRESS PEER_A PEER_B USER PASSWORD_FILE BEAT LEASE "
-                    "EVERY TIMEOUT\n");
-    return 2;
+static int open_configured(int argc, char **argv, const struct broker_watch *watch, const char **error) {
+  static struct cluster_conf conf;
+  static struct conf_errors errors;
+  static char orphans[PATH_MAX];
+  struct broker_settings settings;
+  if (cluster_load(&conf, argv[2], &errors) != 0) {
+    *error = errors.at[0].text;
+    return -EINVAL;
   }
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  loop = loop_new();
+  int self = cluster_voter_find(&conf, argv[3]);
+  broker_settings_of(&settings, &conf, (unsigned)self);
+  settings.orphans = orphans_path(&conf, (unsigned)self, orphans, sizeof orphans);
+  settings.incarnation = argc > 4 ? argv[4] : "";
+  return broker_open(&broker, loop, &settings, watch, error);
+}
+
+static int open_listed(char **argv, const struct broker_watch *watch, const char **error) {
   const struct broker_settings settings = {
       .cluster = "test",
       .self = (uint8_t)atoi(argv[2]),
@@ -109,15 +125,31 @@ int main(int argc, char **argv) {
       .peers = {argv[4], argv[5]},
       .username = argv[6],
       .password_file = argv[7],
+      .incarnation = "",
       .replication = REPLICATION_ASYNC,
       .beat_ms = (uint32_t)atoi(argv[8]),
       .lease_ms = (uint32_t)atoi(argv[9]),
       .probe_every_ms = (uint32_t)atoi(argv[10]),
       .probe_timeout_ms = (uint32_t)atoi(argv[11]),
   };
-  const struct broker_watch watch = {.changed = on_changed, .done = on_done, .cleared = on_cleared};
+  return broker_open(&broker, loop, &settings, watch, error);
+}
+
+int main(int argc, char **argv) {
+  bool configured = argc >= 4 && strcmp(argv[1], "--config") == 0;
+  if (argc != 12 && !configured) {
+    fprintf(stderr, "usage: broker_probe DRIVER SELF ADDRESS PEER_A PEER_B USER PASSWORD_FILE BEAT LEASE "
+                    "EVERY TIMEOUT\n       broker_probe --config FILE NODE [INCARNATION]\n");
+    return 2;
+  }
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  loop = loop_new();
+  const struct broker_watch watch = {
+      .changed = on_changed, .done = on_done, .cleared = on_cleared, .orphaned = on_orphaned};
   const char *error = "";
-  int rc = broker_find(argv[1]) && loop ? broker_open(&broker, loop, &settings, &watch, &error) : -EINVAL;
+  int rc = -ENOMEM;
+  if (loop)
+    rc = configured ? open_configured(argc, argv, &watch, &error) : open_listed(argv, &watch, &error);
   if (rc < 0) {
     printf("error %s: %s\n", strerror(-rc), error);
     return 1;

@@ -3,17 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/client/tanist.h"
+
+#define RING_HEAD 88 // of an outbox
 
 static char directory[64], path[128];
 
@@ -189,6 +194,27 @@ static void logs_without_a_common_epoch_have_no_such_place(void **unused) {
   assert_int_equal(tanist_history_take(&a, (struct tanist_history_row[]){{3, 0}, {3, 5}}, 2), -EINVAL);
 }
 
+/* A node that cut its log back and copies the older epoch on: its rows tell of no entries that are gone. */
+static void a_history_is_cut_with_its_log(void **unused) {
+  (void)unused;
+  struct tanist_history *h;
+  uint64_t e, end;
+  assert_int_equal(tanist_history_open(&h, path), 0);
+  assert_int_equal(tanist_history_append(h, 2, 0), 0);
+  assert_int_equal(tanist_history_append(h, 4, 10), 0);
+  assert_int_equal(tanist_history_cut(h, 11), 0); /* the first entry of 4 is still there */
+  assert_int_equal(tanist_history_end(h, 2, 11, &e, &end), 0);
+  assert_int_equal(end, 10);
+  assert_int_equal(tanist_history_cut(h, 10), 0);
+  tanist_history_close(h);
+  assert_int_equal(tanist_history_open(&h, path), 0);
+  assert_int_equal(tanist_history_append(h, 6, 12), 0); /* 11 and 12 were copied, and are of 2 */
+  assert_int_equal(tanist_history_end(h, 4, 12, &e, &end), 0);
+  assert_int_equal(e, 2);
+  assert_int_equal(end, 12);
+  tanist_history_close(h);
+}
+
 static void a_full_history_forgets_its_oldest(void **unused) {
   (void)unused;
   struct tanist_history *h;
@@ -269,12 +295,134 @@ static void a_torn_record_ends_the_row(void **unused) {
   put(o, "one");
   put(o, "two");
   tanist_outbox_close(o);
-  damage(48 + 32 + 24); /* the ring's head, the first record of 32 bytes, the second's head */
+  damage(RING_HEAD + 40 + 32); /* the first record of 40 bytes, the second's head */
   assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
   expect(o, 1, "one");
   expect_none(o);
   assert_int_equal(put(o, "three"), 3);
   tanist_outbox_close(o);
+}
+
+/* What a producer's machine may leave of its outbox when it crashes. */
+static void restore(const uint8_t *from, off_t at, size_t size) {
+  int fd = open(path, O_RDWR);
+  assert_int_equal(pwrite(fd, from + at, size, at), size);
+  close(fd);
+}
+
+static void snapshot(uint8_t *to, size_t size) {
+  int fd = open(path, O_RDONLY);
+  assert_int_equal(read(fd, to, size), size);
+  close(fd);
+}
+
+static void another_boot(void) {
+  damage(48);
+}
+
+static void under(struct tanist_outbox *o, uint64_t producer, uint64_t number) {
+  struct tanist_message m;
+  assert_int_equal(tanist_outbox_next(o, &m), 1);
+  assert_true(m.producer == producer);
+  assert_int_equal(m.number, number);
+}
+
+/* Its head was written late: the numbers 2 and 3 were sent and acknowledged before the crash, and are given again. */
+static void a_number_that_a_crash_forgot_is_not_taken_for_a_doubled_one(void **unused) {
+  (void)unused;
+  uint8_t old[4096];
+  struct tanist_outbox *o;
+  struct tanist_dedup *d;
+  struct tanist_message m;
+  assert_int_equal(tanist_dedup_open(&d, 8), 0);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  put(o, "one");
+  snapshot(old, sizeof old);
+  put(o, "two");
+  put(o, "three");
+  while (tanist_outbox_next(o, &m) == 1)
+    assert_int_equal(tanist_dedup_take(d, m.producer, m.number), 0);
+  tanist_outbox_close(o);
+  restore(old, 0, sizeof old);
+  another_boot();
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  put(o, "four");
+  assert_int_equal(tanist_outbox_next(o, &m), 1); /* it may have been sent: under the same key */
+  assert_int_equal(tanist_dedup_check(d, m.producer, m.number), TANIST_DOUBLED);
+  assert_int_equal(tanist_outbox_next(o, &m), 1);
+  assert_memory_equal(m.data, "four", 4);
+  assert_int_equal(tanist_dedup_check(d, m.producer, m.number), TANIST_OK);
+  tanist_outbox_close(o);
+  tanist_dedup_close(d);
+}
+
+/* 2 is damaged and was never sent; what follows must not be a gap for ever. */
+static void a_number_that_was_lost_is_no_gap(void **unused) {
+  (void)unused;
+  struct tanist_outbox *o;
+  struct tanist_dedup *d;
+  assert_int_equal(tanist_dedup_open(&d, 8), 0);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  uint64_t producer = tanist_outbox_producer(o);
+  put(o, "one");
+  put(o, "two");
+  assert_int_equal(tanist_dedup_take(d, producer, 1), 0);
+  tanist_outbox_close(o);
+  damage(RING_HEAD + 40 + 32);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  assert_true(tanist_outbox_producer(o) != producer);
+  put(o, "three");
+  under(o, producer, 1);
+  under(o, tanist_outbox_producer(o), 3);
+  assert_int_equal(tanist_dedup_check(d, tanist_outbox_producer(o), 3), TANIST_OK);
+  assert_int_equal(tanist_outbox_acked(o, 1), 0);
+  assert_int_equal(tanist_outbox_acked(o, 3), 0);
+  producer = tanist_outbox_producer(o);
+  tanist_outbox_close(o);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  assert_true(tanist_outbox_producer(o) == producer); /* only once */
+  tanist_outbox_close(o);
+  tanist_dedup_close(d);
+}
+
+/* The head came to the disk, a page of records did not: what lies there is whole, and of an earlier round. */
+static void a_record_of_an_earlier_round_is_not_sent(void **unused) {
+  (void)unused;
+  static uint8_t old[8192];
+  struct tanist_outbox *o;
+  struct tanist_message m;
+  char text[904];
+  uint64_t number, least;
+  memset(text, 'x', sizeof text);
+  assert_int_equal(tanist_outbox_open(&o, path, sizeof old), 0);
+  for (int i = 0; i < 8; i++)
+    assert_int_equal(tanist_outbox_put(o, text, sizeof text, &number), 0);
+  snapshot(old, sizeof old);
+  for (uint64_t n = 1; n <= 8; n++)
+    assert_int_equal(tanist_outbox_acked(o, n), 0);
+  for (int i = 0; i < 8; i++)
+    assert_int_equal(tanist_outbox_put(o, text, sizeof text, &number), 0);
+  tanist_outbox_close(o);
+  restore(old, 4096, 4096);
+  another_boot();
+  assert_int_equal(tanist_outbox_open(&o, path, sizeof old), 0);
+  for (least = 9; tanist_outbox_next(o, &m) == 1; least++)
+    assert_int_equal(m.number, least);
+  assert_true(least > 9 && least < 17);
+  tanist_outbox_close(o);
+}
+
+static void a_file_of_another_version_is_none_of_ours(void **unused) {
+  (void)unused;
+  struct tanist_outbox *o;
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), 0);
+  tanist_outbox_close(o);
+  damage(7);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), -EPROTONOSUPPORT);
+  damage(3);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), -EBADMSG);
+  assert_int_equal(truncate(path, 100), 0);
+  assert_int_equal(tanist_outbox_open(&o, path, 4096), -EBADMSG);
 }
 
 static void a_ring_goes_round(void **unused) {
@@ -314,6 +462,8 @@ static void a_number_is_taken_once(void **unused) {
   assert_int_equal(tanist_dedup_check(d, 77, 7), TANIST_GAP);
   assert_int_equal(tanist_dedup_check(d, 77, 6), TANIST_OK);
   assert_int_equal(tanist_dedup_take(d, 78, 1), 0);
+  assert_int_equal(tanist_dedup_check(d, 79, 1), -ENOSPC); /* told before it is in the log */
+  assert_int_equal(tanist_dedup_check(d, 78, 2), TANIST_OK);
   assert_int_equal(tanist_dedup_take(d, 79, 1), -ENOSPC);
   tanist_dedup_clear(d);
   assert_int_equal(tanist_dedup_take(d, 79, 1), 0);
@@ -354,7 +504,65 @@ static void what_was_cut_off_can_be_read(void **unused) {
   assert_int_equal(tanist_orphan_next(o, &entry), 1);
   assert_int_equal(entry.size, 0);
   assert_int_equal(tanist_orphan_next(o, &entry), 0);
+  assert_int_equal(tanist_orphan_next(o, &entry), 0);
   tanist_orphan_close(o);
+}
+
+/* Wherever it ends, what is missing is told; what stands before is there. */
+static void an_orphan_file_that_was_cut_short_says_so(void **unused) {
+  (void)unused;
+  struct stat st;
+  write_orphans();
+  assert_int_equal(stat(path, &st), 0);
+  for (off_t size = st.st_size - 1; size >= 0; size--) {
+    struct tanist_orphan *o;
+    struct tanist_orphan_head found;
+    struct tanist_orphan_entry entry;
+    int entries = 0, rc;
+    assert_int_equal(truncate(path, size), 0);
+    rc = tanist_orphan_open(&o, path, &found);
+    assert_int_equal(rc, size >= 44 ? 0 : -EBADMSG);
+    if (rc != 0)
+      continue;
+    while ((rc = tanist_orphan_next(o, &entry)) == 1)
+      entries++;
+    assert_int_equal(rc, -EBADMSG);
+    assert_int_equal(entries, (size >= 44 + 48) + (size >= 44 + 48 + 44));
+    tanist_orphan_close(o);
+  }
+}
+
+static void what_could_not_be_written_is_never_called_whole(void **unused) {
+  (void)unused;
+  struct rlimit limit, small;
+  struct tanist_orphan *o;
+  static char data[200000];
+  struct tanist_orphan_entry entry = {.epoch = 4, .position = 11, .data = data, .size = sizeof data};
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  small = (struct rlimit){100000, limit.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(tanist_orphan_create(&o, path, &head), 0);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  assert_int_equal(tanist_orphan_write(o, &entry), -EFBIG);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0); /* there is room again, but one entry is missing */
+  entry.size = 5;
+  assert_int_equal(tanist_orphan_write(o, &entry), -EFBIG);
+  assert_int_equal(tanist_orphan_finish(o), -EFBIG);
+  assert_int_equal(access(path, F_OK), -1);
+}
+
+static void what_is_no_orphan_file_is_told_apart(void **unused) {
+  (void)unused;
+  struct tanist_orphan *o;
+  struct tanist_orphan_head found;
+  assert_int_equal(mkfifo(path, 0600), 0);
+  assert_int_equal(tanist_orphan_open(&o, path, &found), -EBADMSG); /* and nobody waits for a writer */
+  unlink(path);
+  assert_int_equal(tanist_orphan_open(&o, directory, &found), -EBADMSG);
+  assert_int_equal(tanist_orphan_open(&o, path, &found), -ENOENT);
+  write_orphans();
+  damage(7);
+  assert_int_equal(tanist_orphan_open(&o, path, &found), -EPROTONOSUPPORT);
 }
 
 static void a_damaged_orphan_file_says_where_it_ends(void **unused) {
@@ -391,13 +599,21 @@ int main(void) {
       TEST(the_end_of_an_epoch_is_the_next_ones_beginning),
       TEST(logs_part_at_the_newest_common_epoch),
       TEST(logs_without_a_common_epoch_have_no_such_place),
+      TEST(a_history_is_cut_with_its_log),
       TEST(a_full_history_forgets_its_oldest),
       TEST(what_is_not_acknowledged_is_sent_again),
       TEST(an_outbox_outlives_its_process),
       TEST(a_torn_record_ends_the_row),
+      TEST(a_number_that_a_crash_forgot_is_not_taken_for_a_doubled_one),
+      TEST(a_number_that_was_lost_is_no_gap),
+      TEST(a_record_of_an_earlier_round_is_not_sent),
+      TEST(a_file_of_another_version_is_none_of_ours),
       TEST(a_ring_goes_round),
       TEST(a_number_is_taken_once),
       TEST(what_was_cut_off_can_be_read),
+      TEST(an_orphan_file_that_was_cut_short_says_so),
+      TEST(what_could_not_be_written_is_never_called_whole),
+      TEST(what_is_no_orphan_file_is_told_apart),
       TEST(a_damaged_orphan_file_says_where_it_ends),
       TEST(one_that_was_given_up_leaves_nothing),
   };

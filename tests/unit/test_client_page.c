@@ -278,6 +278,41 @@ static void alone_the_own_copy_is_enough(void **unused) {
   assert_false(tanist_ack_ready(t, 4, 101));
 }
 
+/* With an agent that is stopped the page goes on saying "master". */
+static void past_the_lease_nothing_is_acknowledged(void **unused) {
+  (void)unused;
+  master(4, 1);
+  assert_int_equal(tanist_report_position(t, 4, 100, 100), 0);
+  assert_true(tanist_ack_ready(t, 4, 100));
+  state.lease_end_ns = in_ms(-1);
+  show();
+  assert_false(tanist_ack_ready(t, 4, 100));
+  assert_int_equal(tanist_commit_position(t), 0);
+  state.lease_end_ns = TANIST_LEASE_SOLE;
+  show();
+  assert_true(tanist_ack_ready(t, 4, 100));
+}
+
+/* brokers.md, rule 5: any proof of a higher epoch ends a master at once. */
+static void proof_of_a_higher_epoch_ends_a_reign(void **unused) {
+  (void)unused;
+  struct tanist_stamp stamp;
+  struct page_report said;
+  master(4, 1);
+  assert_int_equal(tanist_report_position(t, 4, 100, 100), 0);
+  assert_int_equal(tanist_overtaken(t, 4), 0); /* its own */
+  assert_true(tanist_ack_ready(t, 4, 100));
+  assert_int_equal(tanist_overtaken(t, 5), 0);
+  assert_false(tanist_may_serve(t, NULL));
+  assert_false(tanist_ack_ready(t, 4, 100));
+  assert_int_equal(tanist_stamp(t, &stamp), -EPERM);
+  assert_true(page_read(report, &said, PAGE_WORDS(struct page_report)));
+  assert_non_null(strstr(said.suspect, "epoch 5"));
+  master(6, 1);
+  assert_true(tanist_may_serve(t, NULL)); /* a later reign of its own */
+  assert_true(tanist_ack_ready(t, 6, 100));
+}
+
 static void a_broker_that_starts_anew_is_admitted_first(void **unused) {
   (void)unused;
   struct tanist_view view;
@@ -374,6 +409,8 @@ int main(void) {
       TEST(stamps_count_within_a_reign),
       TEST(an_acknowledgement_waits_for_all_of_need),
       TEST(alone_the_own_copy_is_enough),
+      TEST(past_the_lease_nothing_is_acknowledged),
+      TEST(proof_of_a_higher_epoch_ends_a_reign),
       TEST(a_broker_that_starts_anew_is_admitted_first),
       TEST(a_ping_is_answered_by_the_broker_alone),
       TEST(a_pause_and_a_new_epoch_withhold),

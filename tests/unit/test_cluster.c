@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,11 +394,9 @@ static void refuses_wrong_rest(void **state) {
 // Each feature of a later version, used: refused at its line, never ignored.
 static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
-      "policy = { hold_down_ms = 1; };",
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
       "broker = { driver = \"postgresql\"; };",
-      "broker = { driver = \"exec\"; };",
       "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
@@ -411,6 +410,26 @@ static void refuses_what_is_not_built(void **state) {
         errors.at[0].line != 4)
       fail_msg("%s: %s", used[i], errors.at[0].text);
   }
+}
+
+#define EXEC(more) BASE "broker = { driver = \"exec\"; " more " };"
+#define COMMANDS "commands = { monitor = [ \"/m\" ]; promote = [ \"/p\" ]; demote = [ \"/d\" ]; };"
+
+static void exec_needs_its_commands(void **state) {
+  (void)state;
+  accepts(EXEC(COMMANDS)); /* a service: reached by nobody */
+  refuses(EXEC("commands = { monitor = [ \"/m\" ]; };"),
+          "t.conf:4: \"broker.commands\" lacks promote, demote, which driver \"exec\" needs with replication "
+          "\"none\"; allowed: a command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another replication");
+  refuses(EXEC("address = \"127.0.0.1:1\"; peers = { left = \"10.0.0.1:1\"; right = \"10.0.0.2:1\"; }; replication = "
+               "\"sync\"; " COMMANDS),
+          "t.conf:4: \"broker.commands\" lacks pos, pause, resume, rejoin, sync, which driver \"exec\" needs with "
+          "replication \"sync\"; allowed: a command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another "
+          "replication");
+  refuses(EXEC("commands = { monitor = [ \"m\" ]; promote = [ \"/p\" ]; demote = [ \"/d\" ]; };"),
+          "t.conf:4: \"broker.commands.monitor\" begins with \"m\"; allowed: the program's path from the root");
+  refuses(BASE "broker = { commands = { monitor = [ \"/m\" ]; }; };",
+          "t.conf:4: \"broker.commands.monitor\" is given, but only driver \"exec\" has it; allowed: nothing here");
 }
 
 #define CHECKS                                                                                               \
@@ -584,15 +603,24 @@ static void printed_examples_are_valid(void **state) {
 }
 
 static void shipped_configurations_are_valid(void **state) {
-  static const char *const shipped[] = {"etc/redis-pair.conf", "etc/no-broker.conf"};
+  DIR *etc = fdopendir(openat(root, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  unsigned seen = 0;
   (void)state;
-  for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
-    size_t n;
-    char *text = source_file(shipped[i], &n);
+  assert_non_null(etc);
+  for (struct dirent *entry; (entry = readdir(etc)) != NULL;) {
+    char path[300];
+    size_t n, length = strlen(entry->d_name);
+    if (length < 5 || strcmp(entry->d_name + length - 5, ".conf") != 0)
+      continue;
+    snprintf(path, sizeof path, "etc/%s", entry->d_name);
+    char *text = source_file(path, &n);
     accepts(text);
     cluster_free(&conf);
     free(text);
+    seen++;
   }
+  closedir(etc);
+  assert_true(seen >= 3);
 }
 
 // Between two comments the manual holds what the table prints.
@@ -632,6 +660,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_health),
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
+      cmocka_unit_test(exec_needs_its_commands),
       cmocka_unit_test(groups_count_as_one),
       cmocka_unit_test(refuses_wrong_groups),
       cmocka_unit_test(async_goes_with_a_bound),

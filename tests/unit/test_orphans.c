@@ -82,7 +82,12 @@ static void damage_is_told_and_what_is_before_it_counts(void **unused) {
   char path[PATH_MAX];
   make(directory, "torn", 1000, 3);
   assert_int_equal(stat(in(directory, "torn", path), &st), 0);
-  assert_int_equal(truncate(path, st.st_size - 3), 0);
+  assert_int_equal(truncate(path, st.st_size - 3), 0); /* the last row, that says how many there are */
+  assert_int_equal(orphans_list(directory, &files, &count), 0);
+  assert_int_equal(files[0].entries, 3);
+  assert_true(files[0].damaged);
+  free(files);
+  assert_int_equal(truncate(path, st.st_size - 44 - 3), 0);
   assert_int_equal(orphans_list(directory, &files, &count), 0);
   assert_int_equal(files[0].entries, 2);
   assert_true(files[0].damaged);
@@ -99,6 +104,24 @@ static void a_brokers_own_file_is_linked_and_discarded_with_its_link(void **unus
   assert_int_equal(orphans_discard(directory, "6-100"), 0);
   assert_int_equal(access(path, F_OK), -1);
   assert_int_equal(orphans_discard(directory, "6-100"), -ENOENT);
+}
+
+/* The agent may remove what the broker may not, and the broker gives the name. */
+static void nothing_but_an_orphan_file_is_removed(void **unused) {
+  (void)unused;
+  char path[PATH_MAX], link[PATH_MAX], beside[80];
+  snprintf(beside, sizeof beside, "%s2", directory);
+  assert_int_equal(mkdir(beside, 0700), 0);
+  FILE *other = fopen(in(beside, "shadow", path), "w");
+  assert_non_null(other);
+  fputs("root:*:", other);
+  fclose(other);
+  assert_int_equal(orphans_adopt(directory, path), 0);
+  assert_int_equal(readlink(in(directory, "shadow", link), link, sizeof link) > 0, true); /* a name that begins alike */
+  assert_int_equal(orphans_discard(directory, "shadow"), 0);
+  assert_int_equal(access(path, F_OK), 0);
+  unlink(path);
+  rmdir(beside);
 }
 
 static void a_name_leads_nowhere_else(void **unused) {
@@ -139,6 +162,7 @@ int main(void) {
       TEST(no_directory_is_an_empty_one),
       TEST(damage_is_told_and_what_is_before_it_counts),
       TEST(a_brokers_own_file_is_linked_and_discarded_with_its_link),
+      TEST(nothing_but_an_orphan_file_is_removed),
       TEST(a_name_leads_nowhere_else),
       TEST(the_oldest_go),
   };

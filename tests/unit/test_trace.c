@@ -103,7 +103,7 @@ static struct event any_event(void) {
   case EVENT_CONFIG:
     event.config = (struct core_settings){(uint8_t)below(NODES), (uint32_t)number(UINT32_MAX),
                                           (uint32_t)number(UINT32_MAX), (uint32_t)number(UINT32_MAX),
-                                          (uint32_t)number(UINT32_MAX)};
+                                          (uint32_t)number(UINT32_MAX), (uint32_t)number(UINT32_MAX)};
     break;
   case EVENT_HELLO:
     event.hello = (uint8_t)below(VOTERS);
@@ -177,6 +177,7 @@ static void same_event(const struct event *a, const struct event *b) {
     assert_int_equal(a->config.witness_grace_ms, b->config.witness_grace_ms);
     assert_int_equal(a->config.degrade_ms, b->config.degrade_ms);
     assert_int_equal(a->config.join_hold_ms, b->config.join_hold_ms);
+    assert_int_equal(a->config.hold_down_ms, b->config.hold_down_ms);
     assert_int_equal(a->config.config, b->config.config);
     return;
   case EVENT_HELLO:
@@ -217,6 +218,7 @@ static struct trace_start any_start(void) {
   config->lease_ms = (uint32_t)number(UINT32_MAX), config->beat_ms = (uint32_t)number(UINT32_MAX);
   config->drift_ppm = (uint32_t)number(UINT32_MAX), config->witness_grace_ms = (uint32_t)number(UINT32_MAX);
   config->degrade_ms = (uint32_t)number(UINT32_MAX), config->join_hold_ms = (uint32_t)number(UINT32_MAX);
+  config->hold_down_ms = (uint32_t)number(UINT32_MAX);
   config->max_lag = number(UINT64_MAX), config->withholds = number(1) != 0;
   config->version = (uint32_t)number(UINT32_MAX), config->config = (uint32_t)number(UINT32_MAX);
   struct ballot *ballot = &start.ballot;
@@ -244,6 +246,7 @@ static void a_start_comes_back(void **unused) {
     assert_true(a->strict == b->strict && a->fence_required == b->fence_required && a->lease_ms == b->lease_ms && a->beat_ms == b->beat_ms);
     assert_true(a->drift_ppm == b->drift_ppm && a->witness_grace_ms == b->witness_grace_ms);
     assert_true(a->degrade_ms == b->degrade_ms && a->join_hold_ms == b->join_hold_ms);
+    assert_true(a->hold_down_ms == b->hold_down_ms);
     assert_true(a->max_lag == b->max_lag && a->withholds == b->withholds);
     assert_true(a->version == b->version && a->config == b->config);
     assert_true(start.random == back.random && start.base.us == back.base.us);

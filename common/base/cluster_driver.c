@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a driver that is driven by verbs needs in the configuration.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/cluster.h"
+
+#define PATH_SIZE 64
+
+static void check_command(const struct conf_texts *command, const char *path, bool wanted, const char *driver,
+                          struct conf *conf) {
+  if (command->count == 0)
+    return;
+  if (!wanted)
+    conf_error(conf, path, "\"%s\" is given, but only driver \"%s\" has it; allowed: nothing here", path, driver);
+  else if (command->at[0][0] != '/')
+    conf_error(conf, path, "\"%s\" begins with \"%.80s\"; allowed: the program's path from the root", path,
+               command->at[0]);
+}
+
+static void check_commands(const struct cluster_conf *c, struct conf *conf) {
+  char path[PATH_SIZE], names[128];
+  bool exec = c->broker.driver == DRIVER_EXEC;
+  uint32_t lacks = exec ? verb_needed(c->broker.replication) : 0;
+  for (enum verb verb = 0; verb < VERB_COUNT; verb++) {
+    snprintf(path, sizeof path, "broker.commands.%s", verb_name(verb));
+    check_command(&c->broker.commands[verb], path, exec, "exec", conf);
+    if (c->broker.commands[verb].count > 0)
+      lacks &= ~VERB_BIT(verb);
+  }
+  if (lacks != 0)
+    conf_error(conf, "broker.commands",
+               "\"broker.commands\" lacks %s, which driver \"exec\" needs with replication \"%s\"; allowed: a "
+               "command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another replication",
+               verb_names(lacks, names, sizeof names), cluster_replication_name(c));
+}
+
+void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
+  check_commands(c, conf);
+}

@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb engine before a transport that answers what the test says: which verbs it asks for, in which order, and
+// what it makes of the answers.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/broker_verbs.h"
+#include "common/base/clock.h"
+
+#define ALL ((1u << VERB_COUNT) - 1)
+#define NEVER (-1)
+
+static struct bed {
+  struct loop *loop;
+  void *driver;
+  struct verbs *verbs;
+  struct loop_timer *reply, *end;
+  uint32_t supports;
+  bool busy;
+  enum verb verb;
+  struct words words;       // of the newest verb
+  char asked[4096];         // " demote monitor ..."
+  int rc[VERB_COUNT];       // what each answers; NEVER: nothing
+  const char *says[VERB_COUNT]; // "key=value key=value"
+  bool master;              // what monitor answers where rc says 0
+  unsigned kills, changed, done, cleared;
+  bool was_dead; // at some time
+  uint32_t serial, wanted_serial;
+  struct position position;
+  char orphan[64];
+  const char *until; // the loop ends when this verb is begun
+} bed;
+
+// ---- the transport ----
+
+static void put_words(struct words *words, const char *text) {
+  char copy[256], *rest = NULL;
+  snprintf(copy, sizeof copy, "%s", text != NULL ? text : "");
+  for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+    char *mark = strchr(word, '=');
+    *mark = 0;
+    words_put(words, word, mark + 1);
+  }
+}
+
+static void on_reply(void *arg) {
+  (void)arg;
+  struct verb_reply reply = {.rc = bed.rc[bed.verb]};
+  if ((bed.verb == VERB_MONITOR || bed.verb == VERB_PROBE) && reply.rc == 0 && bed.master)
+    reply.rc = VERB_MASTER;
+  if (reply.rc == 0 && bed.verb == VERB_PROMOTE)
+    bed.master = true;
+  if (reply.rc == 0 && (bed.verb == VERB_DEMOTE || bed.verb == VERB_FENCE || bed.verb == VERB_STOP))
+    bed.master = false;
+  put_words(&reply.words, bed.says[bed.verb]);
+  bed.busy = false;
+  verbs_answer(bed.verbs, &reply);
+}
+
+static int fake_open(void **state, struct verbs *verbs, struct loop *loop, const struct broker_settings *settings,
+                     uint32_t *supports, const char **error) {
+  (void)loop, (void)settings, (void)error;
+  bed.verbs = verbs;
+  *supports = bed.supports;
+  *state = &bed;
+  return 0;
+}
+
+static int fake_begin(void *state, enum verb verb, uint32_t deadline_ms, const struct words *words) {
+  (void)state, (void)deadline_ms;
+  size_t used = strlen(bed.asked);
+  assert_false(bed.busy); // one at a time
+  bed.busy = true;
+  bed.verb = verb;
+  bed.words = *words;
+  snprintf(bed.asked + used, sizeof bed.asked - used, " %s", verb_name(verb));
+  if (bed.rc[verb] != NEVER)
+    loop_timer_in(bed.reply, 0);
+  if (bed.until != NULL && strcmp(bed.until, verb_name(verb)) == 0)
+    loop_stop(bed.loop);
+  return 0;
+}
+
+static void fake_kill(void *state) {
+  (void)state;
+  assert_true(bed.busy);
+  bed.busy = false;
+  bed.kills++;
+  loop_timer_at(bed.reply, INSTANT_NEVER);
+}
+
+static void fake_close(void *state) {
+  (void)state;
+}
+
+static const struct verbs_transport fake = {
+    .open = fake_open, .begin = fake_begin, .kill = fake_kill, .close = fake_close};
+
+// ---- the watcher ----
+
+static void on_changed(void *arg) {
+  (void)arg;
+  bed.changed++;
+  bed.was_dead = bed.was_dead || verbs_view(bed.driver)->dead;
+}
+static void on_done(void *arg, uint32_t serial, struct position position) {
+  (void)arg;
+  bed.done++;
+  bed.serial = serial;
+  bed.position = position;
+  if (serial == bed.wanted_serial)
+    loop_stop(bed.loop);
+}
+static void on_cleared(void *arg) {
+  (void)arg;
+  bed.cleared++;
+}
+static void on_orphaned(void *arg, const char *path) {
+  (void)arg;
+  snprintf(bed.orphan, sizeof bed.orphan, "%s", path);
+}
+static void on_end(void *arg) {
+  loop_stop(arg);
+}
+
+// ---- the bed ----
+
+static int try_open(int replication, uint32_t supports, const char *incarnation, const char **error) {
+  const struct broker_watch watch = {
+      .changed = on_changed, .done = on_done, .cleared = on_cleared, .orphaned = on_orphaned};
+  const struct broker_settings settings = {.cluster = "orders",
+                                           .self = VOTER_A,
+                                           .driver = "fake",
+                                           .address = "127.0.0.1:1",
+                                           .peers = {"10.0.0.1:1", "10.0.0.2:1"},
+                                           .names = {"a", "b"},
+                                           .username = "",
+                                           .password_file = "",
+                                           .replication = (uint8_t)replication,
+                                           .incarnation = incarnation,
+                                           .beat_ms = 20,
+                                           .lease_ms = 100,
+                                           .probe_every_ms = 10,
+                                           .probe_timeout_ms = 50,
+                                           .verb_timeout_ms = 200};
+  memset(&bed, 0, sizeof bed);
+  bed.supports = supports;
+  bed.loop = loop_new();
+  bed.reply = loop_timer_new(bed.loop, on_reply, NULL);
+  bed.end = loop_timer_new(bed.loop, on_end, bed.loop);
+  bed.says[VERB_POS] = "position=7";
+  return verbs_open(&bed.driver, bed.loop, &settings, &watch, &fake, error);
+}
+
+static void open_bed(int replication, uint32_t supports) {
+  const char *error = "";
+  assert_int_equal(try_open(replication, supports, "", &error), 0);
+}
+
+static void close_bed(void) {
+  if (bed.driver != NULL)
+    verbs_close(bed.driver);
+  loop_timer_free(bed.reply);
+  loop_timer_free(bed.end);
+  loop_free(bed.loop);
+}
+
+static void run_ms(int64_t ms) {
+  loop_timer_in(bed.end, ms * 1000);
+  assert_int_equal(loop_run(bed.loop), 0);
+  loop_timer_at(bed.end, INSTANT_NEVER);
+}
+
+static void run_until(const char *verb) {
+  if (bed.busy && strcmp(verb_name(bed.verb), verb) == 0)
+    return;
+  bed.until = verb;
+  run_ms(5000);
+  bed.until = NULL;
+  assert_string_equal(verb_name(bed.verb), verb);
+}
+
+static uint32_t order(int mode, uint64_t epoch, bool paused, bool sync) {
+  static uint32_t serial;
+  unsigned done = bed.done;
+  struct broker_duty duty = {.serial = ++serial,
+                             .mode = (uint8_t)mode,
+                             .master = mode == BROKER_LEAD ? VOTER_A : VOTER_B,
+                             .epoch = epoch,
+                             .paused = paused,
+                             .sync = sync};
+  verbs_apply(bed.driver, &duty);
+  assert_int_equal(bed.done, done); // never from within
+  return serial;
+}
+
+static void reach(int mode, uint64_t epoch, bool paused, bool sync) {
+  bed.wanted_serial = order(mode, epoch, paused, sync);
+  run_ms(5000);
+  assert_int_equal(bed.serial, bed.wanted_serial);
+}
+
+static bool asked(const char *verb) {
+  char word[32];
+  snprintf(word, sizeof word, " %s", verb);
+  return strstr(bed.asked, word) != NULL;
+}
+
+static bool told(const char *key, const char *value) {
+  const char *is = words_get(&bed.words, key);
+  return is != NULL && strcmp(is, value) == 0;
+}
+
+static const struct broker_view *view(void) {
+  return verbs_view(bed.driver);
+}
+
+// ---- tests ----
+
+static void nothing_is_changed_before_the_first_duty(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  bed.master = true;
+  run_ms(60);
+  assert_true(strncmp(bed.asked, " hello probe monitor", 20) == 0);
+  assert_false(asked("demote"));
+  assert_false(asked("promote"));
+  assert_string_equal(view()->state, "master");
+  assert_true(view()->reachable);
+  close_bed();
+}
+
+static void a_pair_of_duties_in_their_order(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  assert_true(strncmp(bed.asked, " demote hello", 13) == 0); // held before anything is known
+  assert_string_equal(view()->state, "held");
+  assert_int_equal(bed.position.offset, 7);
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 2, true, true);
+  assert_true(strncmp(bed.asked, " promote monitor pos", 20) == 0);
+  assert_int_equal(bed.position.epoch, 2);
+  assert_false(view()->writable);
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 2, false, true);
+  assert_true(asked("resume"));
+  assert_false(asked("promote"));
+  assert_true(view()->writable);
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 2, false, false);
+  assert_true(asked("sync"));
+  reach(BROKER_LEAD, 4, false, false);
+  assert_true(asked("promote")); // L7: told of the new epoch
+  close_bed();
+}
+
+static void pause_comes_first_and_resume_last(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, true);
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 2, true, false);
+  assert_true(strstr(bed.asked, "pause") < strstr(bed.asked, "sync"));
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 2, false, true);
+  assert_true(strstr(bed.asked, "sync") < strstr(bed.asked, "resume"));
+  close_bed();
+}
+
+static void a_secondary_steps_down_and_follows(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  bed.asked[0] = 0;
+  order(BROKER_FOLLOW, 3, false, false);
+  run_until("rejoin");
+  assert_true(strstr(bed.asked, "demote") < strstr(bed.asked, "rejoin"));
+  assert_true(told("master", "b") && told("master_address", "10.0.0.2:1") && told("epoch", "3"));
+  bed.says[VERB_MONITOR] = "link=0";
+  run_ms(60);
+  assert_string_equal(view()->state, "detached");
+  bed.says[VERB_MONITOR] = "link=1";
+  run_ms(60);
+  assert_string_equal(view()->state, "secondary");
+  assert_true(view()->link);
+  bed.asked[0] = 0;
+  reach(BROKER_LEAD, 4, false, false);
+  assert_false(asked("demote")); // or it would lose what was on its way
+  close_bed();
+}
+
+static void to_step_down_waits_for_nothing(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  bed.rc[VERB_PROMOTE] = NEVER;
+  order(BROKER_LEAD, 2, false, false);
+  run_until("promote");
+  struct instant then = clock_now();
+  bed.asked[0] = 0;
+  reach(BROKER_HOLD, 2, false, false);
+  assert_true(strncmp(bed.asked, " demote", 7) == 0);
+  assert_int_equal(bed.kills, 1);
+  assert_true(clock_now().us - then.us < 150000); // a beat, not promote's own time
+  close_bed();
+}
+
+static void who_will_not_step_down_is_fenced_and_then_stopped(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL & ~VERB_BIT(VERB_START));
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  bed.rc[VERB_DEMOTE] = NEVER;
+  bed.rc[VERB_FENCE] = VERB_FAILED;
+  bed.asked[0] = 0;
+  bed.rc[VERB_STOP] = 0;
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  order(BROKER_HOLD, 2, false, false);
+  run_until("stop");
+  assert_string_equal(bed.asked, " demote fence stop");
+  assert_int_equal(bed.kills, 1);
+  run_ms(60);
+  assert_non_null(strstr(view()->trouble, "had to be stopped"));
+  close_bed();
+}
+
+static void each_answer_is_told_in_words(void **state) {
+  static const struct {
+    int rc;
+    const char *word;
+  } cases[] = {{1, "failed"},        {2, "does not understand"}, {3, "not supported"},  {4, "not permitted"},
+               {5, "program is missing"}, {6, "configured wrongly"}, {7, "does not run"}, {9, "failed as master"},
+               {20, "higher epoch"}, {21, "part from the master"}, {22, "not caught up"}, {23, "not now"},
+               {77, "means nothing"}, {NEVER, "no answer in 200 ms"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    open_bed(REPLICATION_NONE, ALL & ~VERB_BIT(VERB_START));
+    reach(BROKER_HOLD, 0, false, false);
+    bed.rc[VERB_PROMOTE] = cases[i].rc;
+    order(BROKER_LEAD, 2, false, false);
+    run_ms(cases[i].rc == NEVER ? 300 : 40);
+    if (strstr(view()->trouble, cases[i].word) == NULL || strstr(view()->trouble, "promote (") == NULL)
+      fail_msg("%d: %s", cases[i].rc, view()->trouble);
+    bool waits = cases[i].rc == VERB_BEHIND || cases[i].rc == VERB_BUSY;
+    assert_int_equal(view()->reachable, waits); // or the other node could not lead
+    bed.says[VERB_PROMOTE] = "note=own-words";
+    bed.rc[VERB_PROMOTE] = 1;
+    run_ms(500);
+    assert_non_null(strstr(view()->trouble, "own-words"));
+    close_bed();
+  }
+}
+
+static void a_hung_look_is_unreachable_in_time(void **state) {
+  (void)state;
+  open_bed(REPLICATION_NONE, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  run_ms(30);
+  assert_true(view()->reachable);
+  bed.rc[VERB_MONITOR] = NEVER;
+  run_ms(120);
+  assert_false(view()->reachable);
+  assert_false(view()->dead);
+  assert_string_equal(view()->state, "hung");
+  bed.rc[VERB_MONITOR] = 0;
+  run_ms(120);
+  assert_true(view()->reachable);
+  close_bed();
+}
+
+static void restarted_while_it_led_is_dead_until_held(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  bed.says[VERB_MONITOR] = "incarnation=one";
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  run_ms(30);
+  assert_false(bed.was_dead);
+  bed.says[VERB_MONITOR] = "incarnation=two";
+  bed.asked[0] = 0;
+  run_until("demote");
+  assert_true(bed.was_dead);
+  run_ms(30);
+  assert_false(view()->dead);
+  assert_non_null(strstr(view()->trouble, "restarted while it led"));
+  run_until("promote"); // nobody took over: after a lease it leads on
+  close_bed();
+}
+
+static void came_back_empty_does_not_lead(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  run_ms(30);
+  bed.says[VERB_POS] = "position=0";
+  bed.master = false;
+  bed.asked[0] = 0;
+  run_ms(300);
+  assert_true(view()->dead);
+  assert_false(asked("promote"));
+  assert_non_null(strstr(view()->trouble, "came back empty"));
+  reach(BROKER_HOLD, 4, false, false);
+  assert_int_equal(bed.position.offset, 0);
+  assert_false(view()->dead);
+  close_bed();
+}
+
+static void a_dead_broker_is_proven_dead_held_and_started(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  bed.rc[VERB_START] = VERB_FAILED;
+  run_until("start");
+  run_ms(30);
+  assert_true(view()->dead);
+  assert_string_equal(view()->state, "down");
+  reach(BROKER_HOLD, 2, false, false); // who is gone serves nobody
+  bed.rc[VERB_START] = bed.rc[VERB_MONITOR] = 0;
+  bed.asked[0] = 0;
+  bed.master = false;
+  run_until("demote");
+  assert_true(strstr(bed.asked, "start") < strstr(bed.asked, "demote"));
+  close_bed();
+}
+
+static void a_service_rests(void **state) {
+  (void)state;
+  open_bed(REPLICATION_NONE, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  reach(BROKER_HOLD, 0, false, false);
+  run_ms(30);
+  assert_true(view()->reachable);
+  assert_false(view()->dead);
+  assert_string_equal(view()->state, "standby");
+  bed.rc[VERB_MONITOR] = 0;
+  reach(BROKER_LEAD, 2, false, false);
+  run_ms(30);
+  assert_string_equal(view()->state, "master");
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING; // it died
+  bed.asked[0] = 0;
+  run_ms(50);
+  assert_true(view()->dead);
+  assert_false(asked("promote"));
+  reach(BROKER_HOLD, 2, false, false);
+  run_ms(30);
+  assert_false(view()->dead);
+  assert_true(view()->reachable);
+  close_bed();
+}
+
+static void resumed_beside_a_leader_leaves_it_alone(void **state) {
+  const char *error = "";
+  (void)state;
+  assert_int_equal(try_open(REPLICATION_SYNC, ALL, "one", &error), 0);
+  bed.says[VERB_PROBE] = bed.says[VERB_MONITOR] = "incarnation=one";
+  bed.master = true;
+  reach(BROKER_LEAD, 2, false, false);
+  assert_false(asked("demote"));
+  assert_false(bed.was_dead);
+  close_bed();
+  assert_int_equal(try_open(REPLICATION_SYNC, ALL, "one", &error), 0);
+  bed.says[VERB_PROBE] = bed.says[VERB_MONITOR] = "incarnation=two";
+  bed.master = true;
+  order(BROKER_LEAD, 2, false, false);
+  run_until("demote");
+  assert_true(bed.was_dead);
+  close_bed();
+}
+
+static void a_paused_master_asks_until_the_other_has_it(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SYNC, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  bed.rc[VERB_WAITPOS] = VERB_BEHIND;
+  reach(BROKER_LEAD, 2, true, false);
+  run_until("waitpos");
+  assert_true(told("position", "7"));
+  assert_int_equal(view()->peer.offset, 0);
+  bed.rc[VERB_WAITPOS] = 0;
+  run_ms(40);
+  assert_int_equal(view()->peer.offset, 7);
+  close_bed();
+}
+
+static void clients_are_closed_once_for_each_call(void **state) {
+  (void)state;
+  open_bed(REPLICATION_NONE, ALL);
+  reach(BROKER_HOLD, 0, false, false);
+  reach(BROKER_LEAD, 2, false, false);
+  verbs_kill_clients(bed.driver);
+  assert_int_equal(bed.cleared, 0);
+  run_ms(20);
+  assert_true(asked("evict"));
+  assert_int_equal(bed.cleared, 1);
+  bed.rc[VERB_EVICT] = NEVER;
+  verbs_kill_clients(bed.driver);
+  run_ms(30);
+  assert_int_equal(bed.cleared, 2); // waiting longer helps nobody
+  close_bed();
+}
+
+static void what_is_lacking_is_named(void **state) {
+  const char *error = "";
+  (void)state;
+  assert_int_equal(try_open(REPLICATION_SYNC, ALL & ~VERB_BIT(VERB_POS), "", &error), -EINVAL);
+  assert_non_null(strstr(error, "lacks here: pos;"));
+  bed.driver = NULL;
+  close_bed();
+  open_bed(REPLICATION_SYNC, ALL);
+  bed.says[VERB_HELLO] = "supports=monitor,promote,demote,pos,rejoin,sync,pause";
+  run_ms(30);
+  assert_non_null(strstr(view()->trouble, "resume"));
+  assert_false(view()->reachable);
+  close_bed();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(nothing_is_changed_before_the_first_duty),
+      cmocka_unit_test(a_pair_of_duties_in_their_order),
+      cmocka_unit_test(pause_comes_first_and_resume_last),
+      cmocka_unit_test(a_secondary_steps_down_and_follows),
+      cmocka_unit_test(to_step_down_waits_for_nothing),
+      cmocka_unit_test(who_will_not_step_down_is_fenced_and_then_stopped),
+      cmocka_unit_test(each_answer_is_told_in_words),
+      cmocka_unit_test(a_hung_look_is_unreachable_in_time),
+      cmocka_unit_test(restarted_while_it_led_is_dead_until_held),
+      cmocka_unit_test(came_back_empty_does_not_lead),
+      cmocka_unit_test(a_dead_broker_is_proven_dead_held_and_started),
+      cmocka_unit_test(a_service_rests),
+      cmocka_unit_test(resumed_beside_a_leader_leaves_it_alone),
+      cmocka_unit_test(a_paused_master_asks_until_the_other_has_it),
+      cmocka_unit_test(clients_are_closed_once_for_each_call),
+      cmocka_unit_test(what_is_lacking_is_named),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

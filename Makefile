@@ -196,6 +196,7 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
+	python3 -B tests/packaging/tutorial_test.py $(B)
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	tests/netns/driver_suite
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done

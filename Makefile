@@ -33,7 +33,7 @@ $(B)/common/base/reign.o: Makefile common/core/types.h common/core/limits.h comm
 
 # Third-party libraries, per part: the core gets none, not even their include paths.
 PKG_base := libevent_core libconfig libcrypto jansson
-PKG_agent := libnftnl libmnl libsystemd
+PKG_agent := libnftnl libmnl libsystemd libpq
 pkg = $(shell pkg-config $(1) $(2))
 $(B)/common/base/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_base))
 $(B)/agent/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_agent))
@@ -79,7 +79,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 EXAMPLES ?= /etc/tanist
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: all analyze bench completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence outside pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -130,6 +130,8 @@ $(FUZZERS): %: %.o $(FUZZ_PARTS) $(PARTS)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $(LINKED) $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
+$(B)/tests/client/makepages: $(B)/tests/client/makepages.o $(B)/common/client/page.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(B)/common/client/page.o $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
 $(B)/tests/support/wallclock.so: $(B)/pic/tests/support/wallclock.o
@@ -153,6 +155,12 @@ build/pure/%.o: %.c
 tools: $(TOOLS) $(TRACECHECK) $(B)/tests/bench/client # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@python3 -B tests/unit/run.py $^
+# Not in the tree and not by its flags: as somebody else would.
+STAGE := $(CURDIR)/build/stage/$(VARIANT)
+outside: all $(B)/tests/client/makepages ## build and run what links libtanist as `make install` puts it down, in C and C++
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install DESTDIR=$(STAGE) PREFIX=/opt/tanist LIBDIR=/opt/tanist/lib >/dev/null
+	@python3 -B tests/client/outside.py $(B)/tests/client/makepages $(STAGE) /opt/tanist "$(CC)" "$(or $(CXX),c++)"
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
@@ -188,6 +196,7 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
+	python3 -B tests/packaging/tutorial_test.py $(B)
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	tests/netns/driver_suite
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done

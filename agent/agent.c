@@ -28,7 +28,7 @@ void agent_report(struct agent *a) {
   const struct broker_view *view = broker_view(a->broker);
   const struct health_result *health = health_result(a->health);
   struct event event = {.type = EVENT_BROKER};
-  event.broker = (struct broker_report){.health = health->healthy ? 1 : 0,
+  event.broker = (struct broker_report){.health = health->healthy && !view->unfit ? 1 : 0,
                                         .dead = health->dead,
                                         .silent = !view->reachable,
                                         .link = view->link,
@@ -66,6 +66,7 @@ static void start(struct agent *a) {
   agent_watch(a);
   health_broker(a->health, broker_view(a->broker));
   agent_report(a);
+  agent_order_give(a);
 }
 
 /* L9: no beat leaves before the broker is out of the way; one that does not answer is, behind the closed

@@ -35,6 +35,7 @@ struct agent_options {
 struct agent_order {
   bool waits;
   uint8_t type; // enum order_type
+  struct order given;
   uint64_t connection;
   bool handed; // handed over; the new master is awaited
   char who[CONTROL_WHO_SIZE];
@@ -123,7 +124,9 @@ void agent_cleared(struct agent *);
 void agent_request(void *agent, uint64_t connection, const struct json *request, bool may_change);
 void agent_order_fact(struct agent *, const struct fact *);
 void agent_order_late(void *agent); // the order's timer
+// Takes an order; one that comes before the node takes part waits for that.
 void agent_order_start(struct agent *, uint64_t connection, struct order);
+void agent_order_give(struct agent *); // the node takes part now: the order that waited, if any
 void agent_answer(struct agent *, uint64_t connection, const char *text); // {"ok": true, "text": …}
 
 // force.c: force-master (F1)

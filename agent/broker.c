@@ -12,7 +12,7 @@
 #include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
-                                                           &broker_exec};
+                                                           &broker_exec, &broker_coprocess, &broker_postgresql};
 
 struct broker {
   const struct broker_driver *driver;
@@ -39,6 +39,7 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
                                 .lease_ms = c->lease_ms,
                                 .incarnation = "",
                                 .orphans = "",
+                                .options = &c->broker.options,
                                 .verb_timeout_ms = c->broker.verb_timeout_ms,
                                 .commands = c->broker.commands,
                                 .command = &c->broker.command,
@@ -53,7 +54,7 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
 int broker_open(struct broker **out, struct loop *loop, const struct broker_settings *settings,
                 const struct broker_watch *watch, const char **error) {
   const struct broker_driver *driver = broker_find(settings->driver);
-  *error = "broker.driver: no such driver; there are \"none\", \"redis\", \"library\" and \"exec\"";
+  *error = "broker.driver: no such driver; tanist.conf(5) has their names";
   if (!driver)
     return -EINVAL;
   *error = "broker.replication = \"sync\" needs a driver whose broker replicates; use \"none\" or "

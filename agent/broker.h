@@ -22,6 +22,7 @@
 
 struct broker;
 struct cluster_conf;
+struct conf_map;
 struct conf_texts;
 struct state_page;
 struct words;
@@ -31,6 +32,7 @@ struct broker_view {
   bool reachable; // it answered the last probe in time
   bool dead; // proof of death: the connection was reset and a new one refused, or another incarnation answers
   bool writable; // as master it takes writes
+  bool unfit;    // it answers, but does not keep or take what it is sent: `trouble` says why; it must not lead
   bool link;     // as master: the secondary is attached; as secondary: attached to the master it is to follow
   struct position position; // (0,0): empty, holds no data at all; else offset >= 1
   struct position peer;     // as master: what the secondary holds; (0,0) unknown
@@ -64,6 +66,7 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  const struct conf_map *options; // broker.options; NULL: none
   // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
   const char *names[NODES];          // the nodes'
   uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
@@ -120,6 +123,7 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_coprocess,
+    broker_postgresql;
 
 #endif

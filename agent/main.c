@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent.h"
+#include "agent/pg_keep.h"
 #include "common/base/log.h"
 
 enum { OPTION_CHECK = 256, OPTION_VERSION, OPTION_TRACE, OPTION_PRINT, OPTION_HELP };
@@ -42,6 +44,8 @@ int main(int argc, char **argv) {
   struct agent_options agent = {0};
   bool only_check = false;
   int c;
+  if (argc > 1 && strcmp(argv[1], PG_KEEP_OPTION) == 0)
+    return pg_keep_main(argc - 2, argv + 2);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN); /* until the loop takes it for a reload */
   log_open("tanist-agent");

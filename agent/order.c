@@ -86,20 +86,27 @@ void agent_order_late(void *arg) {
            "handed over, but no master was heard within three leases: see `tanist status`");
 }
 
+void agent_order_give(struct agent *a) {
+  struct event event = {.type = EVENT_ORDER};
+  event.order = a->order.given;
+  if (a->order.waits)
+    runner_event(a->runner, event);
+}
+
 void agent_order_start(struct agent *a, uint64_t connection, struct order order) {
   if (a->order.waits) {
     control_refuse(a->control, connection, CONTROL_REFUSED, "another order is under way: wait for its end");
     return;
   }
   a->order = (struct agent_order){.waits = true, .type = order.type, .connection = connection};
-  struct event event = {.type = EVENT_ORDER};
-  event.order = order;
+  a->order.given = order;
   control_who(a->control, connection, a->order.who);
   struct json *note_of = note_new(a, "order", "given");
   json_put_text(note_of, "order", order_name(order.type));
   json_put_text(note_of, "by", a->order.who);
   note(a, note_of, LOG_NOTICE, "order %s by %s", order_name(order.type), a->order.who);
-  runner_event(a->runner, event);
+  if (a->started)
+    agent_order_give(a);
 }
 
 static void status(struct agent *a, uint64_t connection, const struct json *request) {

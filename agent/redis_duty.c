@@ -17,6 +17,8 @@
 #define PAUSE_LEASES 10
 #define PAUSE_MS_MIN 10000
 
+#define REWRITE_EVERY_US 5000000
+
 static int64_t since_us(struct instant then, struct instant now) {
   return now.us - then.us;
 }
@@ -156,7 +158,7 @@ static void step_follow(struct redis *r) {
   } else if (!there) {
     if (peer_leads(r) && may_act(r, STEP_FOLLOW))
       send_follow(r);
-  } else if (unpause(r) && r->info.link_up) {
+  } else if (unpause(r) && r->info.link_up && redis_kept_filed(&r->kept)) {
     r->epoch = r->duty.epoch;
     reach(r);
   }
@@ -231,12 +233,21 @@ static bool trusted_again(struct redis *r) {
   return true;
 }
 
+// Redis itself would wait for up to an hour after the disk was mended.
+static void retry_rewrite(struct redis *r) {
+  if (!redis_kept_stuck(&r->kept) || since_us(r->rewrite_asked, clock_now()) < REWRITE_EVERY_US)
+    return;
+  r->rewrite_asked = clock_now();
+  REDIS_ASK(r, ASK_REWRITE, "BGREWRITEAOF");
+}
+
 void redis_duty_step(struct redis *r) {
   r->hurry = false;
   if (r->has_duty && r->dead && !r->known && r->duty.mode == BROKER_HOLD)
     reach(r); // who is gone serves nobody; what comes up in its place is held before anything else
   if (!r->has_duty || !r->known || !r->fresh || r->loading)
     return;
+  retry_rewrite(r);
   switch ((enum broker_mode)r->duty.mode) {
   case BROKER_HOLD:
     if (step_hold(r))
@@ -258,7 +269,8 @@ void redis_duty_step(struct redis *r) {
 // master.
 void redis_duty_new(struct redis *r, const struct broker_duty *former) {
   bool led = former && former->mode == BROKER_LEAD;
-  if (r->duty.mode != BROKER_LEAD || !led || former->epoch != r->duty.epoch)
+  bool another = former && (!led || former->epoch != r->duty.epoch); // the first one may be one gone on with (L10)
+  if (r->duty.mode != BROKER_LEAD || another)
     r->distrust = false;
   r->since = clock_now();
   r->reached = r->untold = r->drain_known = false;
@@ -280,13 +292,14 @@ void redis_duty_new(struct redis *r, const struct broker_duty *former) {
 void redis_duty_reborn(struct redis *r) {
   r->had_data = r->has_keys || r->info.offset > 0;
   r->has_keys = false;
+  redis_kept_forget(&r->kept);
   r->epoch = 0;
-  if (!r->has_duty)
-    return;
-  if (r->duty.mode == BROKER_LEAD) {
+  if (!r->has_duty || r->duty.mode == BROKER_LEAD) { // without one yet: it led under the agent before (L10)
     r->distrust = r->dead = true;
     r->distrust_until = instant_in_ms(r->settings.lease_ms);
   }
+  if (!r->has_duty)
+    return;
   may_act(r, STEP_DEMOTE);
   send_demote(r, true);
 }

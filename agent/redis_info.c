@@ -87,6 +87,31 @@ bool redis_info_replication(const char *text, size_t length, struct redis_info *
   return true;
 }
 
+bool redis_info_disk(const char *text, size_t length, struct redis_disk *disk) {
+  size_t ignored;
+  if (!find(text, length, "loading", &ignored))
+    return false;
+  *disk = (struct redis_disk){
+      .loading = is(text, length, "loading", "1"),
+      .aof = is(text, length, "aof_enabled", "1"),
+      .written = !is(text, length, "aof_last_write_status", "err"),
+      .rewriting = is(text, length, "aof_rewrite_in_progress", "1") ||
+                   is(text, length, "aof_rewrite_scheduled", "1"),
+      .rewritten = !is(text, length, "aof_last_bgrewrite_status", "err"),
+      .saved = !is(text, length, "rdb_last_bgsave_status", "err"),
+  };
+  return true;
+}
+
+uint64_t redis_info_master_link(const char *text, size_t length) {
+  if (length < 4 || memcmp(text, "id=", 3) != 0)
+    return 0;
+  uint64_t id = 0;
+  for (size_t i = 3; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+    id = id * 10 + (uint64_t)(text[i] - '0');
+  return id;
+}
+
 bool redis_info_has_keys(const char *text, size_t length) {
   const char *end = text + length;
   for (const char *line = text; line && line < end;) {

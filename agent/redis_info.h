@@ -31,6 +31,23 @@ bool redis_info_replication(const char *text, size_t length, struct redis_info *
 // Copies the value of `key:` within INFO's text to `value`, cut to size. False when the key is absent.
 bool redis_info_value(const char *text, size_t length, const char *key, char *value, size_t size);
 
+// What the section `persistence` says of what would survive a restart.
+struct redis_disk {
+  bool loading;
+  bool aof;       // the append-only file is on, at least in name
+  bool written;   // aof_last_write_status:ok
+  bool rewriting; // a rewrite of it is under way or due
+  bool rewritten; // aof_last_bgrewrite_status:ok
+  bool saved;     // rdb_last_bgsave_status:ok
+};
+
+// Reads the section `persistence`. False when it is not one.
+bool redis_info_disk(const char *text, size_t length, struct redis_disk *);
+
+// The id that CLIENT LIST TYPE master gives the connection to the master: another one after each full
+// resynchronisation. 0: there is none.
+uint64_t redis_info_master_link(const char *text, size_t length);
+
 // True when a section `keyspace` lists a database: there are keys.
 bool redis_info_has_keys(const char *text, size_t length);
 

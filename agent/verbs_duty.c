@@ -61,7 +61,7 @@ static bool must_step_down(const struct verbs *e) {
 static bool next_down(struct verbs *e, enum verb *verb) {
   static const enum verb stages[] = {VERB_DEMOTE, VERB_FENCE, VERB_STOP};
   size_t count = sizeof stages / sizeof stages[0];
-  if (!must_step_down(e))
+  if (!must_step_down(e) || (e->stage > 0 && !e->greeted)) // who knows what else it can do
     return false;
   while (e->stage < count && !verbs_can(e, stages[e->stage]))
     e->stage++;

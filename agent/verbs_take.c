@@ -159,7 +159,7 @@ static void take_hello(struct verbs *e, const struct verb_reply *reply) {
   char names[96];
   e->greeted = true;
   if (supports != NULL)
-    e->supports &= verb_set(supports) | VERB_BIT(VERB_HELLO);
+    e->supports = e->carries & (verb_set(supports) | VERB_BIT(VERB_HELLO));
   uint32_t lacks = verb_needed(e->settings.replication) & ~e->supports;
   if (e->transport->blind)
     lacks &= ~VERB_BIT(VERB_POS);

@@ -116,12 +116,11 @@ static int set_files(posix_spawn_file_actions_t *files, int in, int out, int err
   return rc == 0 ? posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1) : rc;
 }
 
-// The descriptors are all above 2: any daemon has those open.
-static int spawn(struct child *child, const struct child_settings *settings, int in, int out, int err) {
+int child_spawn(const char *const *argv, const char *const *extra, int in, int out, int err, pid_t *pid) {
   char *environment[CHILD_ENVIRONMENT_MAX + 1];
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_t files;
-  int rc = -build_environment(environment, settings->environment);
+  int rc = -build_environment(environment, extra);
   if (rc != 0)
     return -rc;
   if ((rc = posix_spawnattr_init(&attributes)) != 0)
@@ -131,8 +130,7 @@ static int spawn(struct child *child, const struct child_settings *settings, int
     if (rc == 0)
       rc = set_files(&files, in, out, err);
     if (rc == 0)
-      rc = posix_spawnp(&child->pid, settings->argv[0], &files, &attributes,
-                        (char *const *)(uintptr_t)settings->argv, environment);
+      rc = posix_spawnp(pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environment);
     posix_spawn_file_actions_destroy(&files);
   }
   posix_spawnattr_destroy(&attributes);
@@ -156,7 +154,7 @@ static int start(struct child *child, const struct child_settings *settings) {
   if (rc == 0 && (fcntl(out[0], F_SETFL, O_NONBLOCK) != 0 || fcntl(err[0], F_SETFL, O_NONBLOCK) != 0))
     rc = -errno;
   if (rc == 0)
-    rc = spawn(child, settings, in, out[1], err[1]);
+    rc = child_spawn(settings->argv, settings->environment, in, out[1], err[1], &child->pid);
   close_fd(&in);
   close_fd(&out[1]);
   close_fd(&err[1]);

@@ -53,6 +53,10 @@ typedef void child_fn(void *arg, const struct child_result *);
 // that it leaves behind in its group live on unless the deadline comes: a command may start a broker.
 int child_run(struct child **, struct loop *, const struct child_settings *, child_fn *, void *arg);
 
+// Starts a program as child_run does, with these as its standard descriptors, and leaves it to the caller, who
+// reaps it. All three are above 2 and stay the caller's. 0 and *pid, or a negative errno.
+int child_spawn(const char *const *argv, const char *const *environment, int in, int out, int err, pid_t *pid);
+
 pid_t child_pid(const struct child *); // also its process group
 
 // Kills it with its process group; no callback comes. The loop reaps it. NULL is allowed.

@@ -89,6 +89,7 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct conf_map options; // what only its driver knows
     int replication; // enum replication
     uint64_t max_lag_bytes;
     uint32_t degrade_ms, join_hold_ms;
@@ -143,6 +144,9 @@ void cluster_complete_health(struct cluster_conf *, struct conf *); // of it: he
 
 // Of drivers that are driven by verbs: what they need is there, and nothing of another driver's.
 void cluster_complete_driver(struct cluster_conf *, struct conf *);
+
+// The same of what driver "postgresql" wants.
+void cluster_complete_postgresql(const struct cluster_conf *, struct conf *);
 
 // Prints the errors, one a line, and how many more there are.
 void cluster_print_errors(FILE *, const struct conf_errors *);

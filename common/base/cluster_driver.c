@@ -36,5 +36,15 @@ static void check_commands(const struct cluster_conf *c, struct conf *conf) {
 }
 
 void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
+  bool coprocess = c->broker.driver == DRIVER_COPROCESS;
+  check_command(&c->broker.command, "broker.command", coprocess, "coprocess", conf);
+  if (coprocess && c->broker.command.count == 0)
+    conf_error(conf, "broker.command",
+               "\"broker.command\" is missing, driver \"coprocess\" needs it; allowed: [ \"/PROGRAM\", \"ARGUMENT\", … ]");
   check_commands(c, conf);
+  if (c->broker.driver == DRIVER_POSTGRESQL)
+    cluster_complete_postgresql(c, conf);
+  else if (c->broker.options.count > 0)
+    conf_error(conf, "broker.options", "\"broker.options\" is given, but driver \"%s\" has none; allowed: nothing here",
+               cluster_driver_name(c));
 }

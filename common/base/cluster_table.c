@@ -164,7 +164,7 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "postgresql|coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .later = "ocf|systemd", .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
@@ -178,6 +178,9 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
+     .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
+             "log_file, conninfo."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
      .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
@@ -197,6 +200,9 @@ static const struct conf_key keys[] = {
              "\"start\" ]; monitor, promote and demote must be given. What they are told and what they answer is "
              "in tanist-drivers(7)."},
     VERBS(VERB_ROW)
+    {.path = "broker.command", COMMAND, AT(broker.command),
+     .help = "With coprocess: the program's path and its arguments. It is started once, is asked verbs on its standard input, "
+             "and answers on its standard output: tanist-drivers(7)."},
     {.path = "broker.verb_timeout_ms", DURATION(100, HOUR_MS), .fallback = "10000", AT(broker.verb_timeout_ms),
      .help = "With exec and its like: what start, promote, demote, rejoin or stop have not done by then is ended, ms."},
     {.path = "health", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),

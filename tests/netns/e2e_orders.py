@@ -181,3 +181,18 @@ def test_force_master_by_a_fence_device(directory):
         cluster.wait_master(other)
         logs = "".join(node.log.read_text(encoding="utf-8") for node in cluster.nodes)
         expect("no secret is logged", "swordfish" not in logs and "is off by the fence device" in logs)
+
+
+def test_an_order_to_an_agent_that_is_starting_is_carried_out(directory):
+    """Its broker is waited for (L9) when the order comes; it is neither lost nor in the way of the next one."""
+    with Cluster(directory, driver="library", **PATIENT) as cluster:
+        cluster.start()
+        node = cluster.b
+        node.agent.kill()
+        node.broker.pause()
+        node.start()
+        until("it answers, and does not take part yet", lambda: node.ask("freeze").returncode != 3, 10)
+        expect("it is frozen", node.status()["frozen"])
+        done = node.ask("thaw")
+        expect(f"and takes the next one: {done.stderr}", done.returncode == 0)
+        node.broker.resume()

@@ -396,8 +396,6 @@ static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "broker = { driver = \"postgresql\"; };",
-      "broker = { driver = \"coprocess\"; };",
       "broker = { driver = \"ocf\"; };",
       "broker = { driver = \"systemd\"; };",
   };
@@ -428,6 +426,9 @@ static void exec_needs_its_commands(void **state) {
           "replication");
   refuses(EXEC("commands = { monitor = [ \"m\" ]; promote = [ \"/p\" ]; demote = [ \"/d\" ]; };"),
           "t.conf:4: \"broker.commands.monitor\" begins with \"m\"; allowed: the program's path from the root");
+  refuses(BASE "broker = { driver = \"coprocess\"; replication = \"none\"; };",
+          "t.conf:4: \"broker.command\" is missing, driver \"coprocess\" needs it; allowed: [ \"/PROGRAM\", "
+          "\"ARGUMENT\", … ]");
   refuses(BASE "broker = { commands = { monitor = [ \"/m\" ]; }; };",
           "t.conf:4: \"broker.commands.monitor\" is given, but only driver \"exec\" has it; allowed: nothing here");
 }

@@ -192,7 +192,8 @@ static void run_until(const char *verb) {
 static uint32_t order(int mode, uint64_t epoch, bool paused, bool sync) {
   static uint32_t serial;
   unsigned done = bed.done;
-  struct broker_duty duty = {.serial = ++serial,
+  serial++;
+  struct broker_duty duty = {.serial = serial,
                              .mode = (uint8_t)mode,
                              .master = mode == BROKER_LEAD ? VOTER_A : VOTER_B,
                              .epoch = epoch,

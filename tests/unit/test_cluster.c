@@ -396,8 +396,6 @@ static void refuses_what_is_not_built(void **state) {
   static const char *const used[] = {
       "policy = { restart_max = 4; };",
       "policy = { restart_window_ms = 60001; };",
-      "broker = { driver = \"ocf\"; };",
-      "broker = { driver = \"systemd\"; };",
   };
   (void)state;
   for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
@@ -431,6 +429,36 @@ static void exec_needs_its_commands(void **state) {
           "\"ARGUMENT\", … ]");
   refuses(BASE "broker = { commands = { monitor = [ \"/m\" ]; }; };",
           "t.conf:4: \"broker.commands.monitor\" is given, but only driver \"exec\" has it; allowed: nothing here");
+}
+
+static void ocf_and_systemd_need_what_they_drive(void **state) {
+  (void)state;
+  accepts(BASE "broker = { driver = \"ocf\"; agent = \"ocf:heartbeat:Dummy\"; options = { fake = \"x\"; }; };");
+  accepts(BASE "broker = { driver = \"systemd\"; unit = \"a@b.service\"; replication = \"shared\"; };");
+  refuses(BASE "broker = { driver = \"ocf\"; };",
+          "t.conf:4: \"broker.agent\" is missing, which driver \"ocf\" needs; allowed: a resource agent, as in "
+          "\"ocf:heartbeat:pgsql\"");
+  refuses(BASE "broker = { driver = \"systemd\"; };",
+          "t.conf:4: \"broker.unit\" is missing, which driver \"systemd\" needs; allowed: a service, as in "
+          "\"activemq.service\"");
+  refuses(BASE "broker = { unit = \"a.service\"; };",
+          "t.conf:4: \"broker.unit\" is given, but only driver \"systemd\" has it; allowed: nothing here");
+  refuses(BASE "broker = { options = { fake = \"x\"; }; };",
+          "t.conf:4: \"broker.options\" is given, but driver \"none\" has none; allowed: nothing here");
+  refuses(BASE "broker = { driver = \"ocf\"; agent = \"heartbeat:Dummy\"; };",
+          "t.conf:4: \"broker.agent\" is \"heartbeat:Dummy\"; allowed: a resource agent as \"ocf:PROVIDER:TYPE\"");
+  refuses(BASE "broker = { driver = \"systemd\"; unit = \"data.mount\"; };",
+          "t.conf:4: \"broker.unit\" is \"data.mount\"; allowed: the name of a service of systemd's, as in "
+          "\"activemq.service\"");
+}
+
+static void names_of_services(void **state) {
+  (void)state;
+  assert_true(cluster_is_service("activemq.service"));
+  assert_true(cluster_is_service("a@b-c\\x2d.service"));
+  static const char *const others[] = {".service", "activemq", "data.mount", "a b.service", "/etc/systemd/system/a.service"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    assert_false(cluster_is_service(others[i]));
 }
 
 #define CHECKS                                                                                               \
@@ -662,6 +690,8 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_rest),
       cmocka_unit_test(refuses_what_is_not_built),
       cmocka_unit_test(exec_needs_its_commands),
+      cmocka_unit_test(ocf_and_systemd_need_what_they_drive),
+      cmocka_unit_test(names_of_services),
       cmocka_unit_test(groups_count_as_one),
       cmocka_unit_test(refuses_wrong_groups),
       cmocka_unit_test(async_goes_with_a_bound),

@@ -192,7 +192,8 @@ static void run_until(const char *verb) {
 static uint32_t order(int mode, uint64_t epoch, bool paused, bool sync) {
   static uint32_t serial;
   unsigned done = bed.done;
-  struct broker_duty duty = {.serial = ++serial,
+  serial++;
+  struct broker_duty duty = {.serial = serial,
                              .mode = (uint8_t)mode,
                              .master = mode == BROKER_LEAD ? VOTER_A : VOTER_B,
                              .epoch = epoch,
@@ -439,6 +440,49 @@ static void a_dead_broker_is_proven_dead_held_and_started(void **state) {
   close_bed();
 }
 
+static void a_service_started_anew_is_none_that_came_back(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SHARED, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  reach(BROKER_HOLD, 0, false, false);
+  for (uint64_t epoch = 2; epoch < 5; epoch++) {
+    char says[32];
+    snprintf(says, sizeof says, "incarnation=%d", (int)epoch);
+    bed.says[VERB_MONITOR] = says;
+    bed.rc[VERB_MONITOR] = VERB_MASTER;
+    reach(BROKER_LEAD, epoch, false, false);
+    run_ms(60);
+    assert_false(bed.was_dead);
+    assert_string_equal(view()->state, "master");
+    bed.says[VERB_MONITOR] = NULL;
+    bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+    reach(BROKER_HOLD, epoch, false, false);
+    run_ms(30);
+  }
+  close_bed();
+}
+
+static void a_service_that_died_leads_again_in_another_epoch(void **state) {
+  (void)state;
+  open_bed(REPLICATION_SHARED, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
+  bed.says[VERB_MONITOR] = "incarnation=2";
+  bed.rc[VERB_MONITOR] = VERB_MASTER;
+  reach(BROKER_LEAD, 2, false, false);
+  run_ms(30);
+  bed.says[VERB_MONITOR] = NULL;
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  run_ms(30);
+  assert_true(bed.was_dead);
+  bed.was_dead = false;
+  bed.says[VERB_MONITOR] = "incarnation=3";
+  bed.rc[VERB_MONITOR] = VERB_MASTER;
+  reach(BROKER_LEAD, 4, false, false);
+  run_ms(60);
+  assert_false(bed.was_dead);
+  assert_string_equal(view()->state, "master");
+  close_bed();
+}
+
 static void a_service_rests(void **state) {
   (void)state;
   open_bed(REPLICATION_NONE, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
@@ -545,6 +589,8 @@ int main(void) {
       cmocka_unit_test(came_back_empty_does_not_lead),
       cmocka_unit_test(a_dead_broker_is_proven_dead_held_and_started),
       cmocka_unit_test(a_service_rests),
+      cmocka_unit_test(a_service_started_anew_is_none_that_came_back),
+      cmocka_unit_test(a_service_that_died_leads_again_in_another_epoch),
       cmocka_unit_test(resumed_beside_a_leader_leaves_it_alone),
       cmocka_unit_test(a_paused_master_asks_until_the_other_has_it),
       cmocka_unit_test(clients_are_closed_once_for_each_call),

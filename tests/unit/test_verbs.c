@@ -355,7 +355,8 @@ static void each_answer_is_told_in_words(void **state) {
     if (strstr(view()->trouble, cases[i].word) == NULL || strstr(view()->trouble, "promote (") == NULL)
       fail_msg("%d: %s", cases[i].rc, view()->trouble);
     bool waits = cases[i].rc == VERB_BEHIND || cases[i].rc == VERB_BUSY;
-    assert_int_equal(view()->reachable, waits); // or the other node could not lead
+    assert_int_equal(view()->unfit, !waits); // or the other node could not lead
+    assert_int_equal(view()->reachable, cases[i].rc != NEVER);
     bed.says[VERB_PROMOTE] = "note=own-words";
     bed.rc[VERB_PROMOTE] = 1;
     run_ms(500);

@@ -28,7 +28,8 @@
 #define NAME "it"
 #define WHO "orders/a"
 #define FILE_BYTES (2 * DURABLE_BLOCK)
-// What pwrite and fdatasync, which stand before the C library's, have counted; sync_error: what they fail with.
+// What pwrite and fdatasync, which stand before the C library's, have counted; sync_error: what they fail
+// with.
 struct io {
   int pwrites, syncs, sync_error;
   off_t offset;

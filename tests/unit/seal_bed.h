@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Three voters that seal for each other, without a network: every datagram is kept, to be delivered in any order.
+// Three voters that seal for each other, without a network: every datagram is kept, to be delivered in any
+// order.
 #ifndef TANIST_TEST_SEAL_BED_H
 #define TANIST_TEST_SEAL_BED_H
 
@@ -46,7 +47,7 @@ extern unsigned char private_keys[VOTERS][CRYPTO_KEY_SIZE], public_keys[VOTERS][
 extern struct voter voter[VOTERS];
 extern struct instant now;
 extern char error[256];
-extern uint64_t seed; // of a test at random; 0: none is running
+extern uint64_t seed;                   // of a test at random; 0: none is running
 extern struct datagram recorded[20000]; // everything that was ever sent in a test
 extern size_t records;
 struct seal *make_seal(uint64_t cluster, uint8_t self);

@@ -101,7 +101,7 @@ void pg_duty_died(struct pg *p) {
   if (!p->has_duty || p->duty.mode != BROKER_LEAD)
     return;
   p->distrust = true;
-  p->distrust_until = instant_in_ms(p->settings.lease_ms);
+  p->distrust_until = INSTANT_NEVER;
 }
 
 // ---- starting ----
@@ -224,6 +224,8 @@ static bool trusted_again(struct pg *p) {
   p->dead = !p->look.recovery;
   if (!p->look.recovery)
     pg_stop(p, STOPPING_FAST);
+  else if (p->distrust_until.us == INSTANT_NEVER.us)
+    p->distrust_until = instant_in_ms(p->settings.lease_ms);
   else if (clock_now().us >= p->distrust_until.us)
     p->distrust = false;
   return !p->distrust;

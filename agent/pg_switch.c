@@ -106,6 +106,9 @@ void pg_switch_step(struct pg *p) {
   const char *wanted = p->duty.paused ? PG_WITHHELD : p->duty.sync ? peer : "";
   if (wait && !p->armed)
     wanted = PG_WITHHELD;
+  bool serving = p->look.standby_names[0] == 0, alone = !p->look.streaming;
+  if (p->duty.sync && !p->duty.paused && serving && alone)
+    return; // under way nobody is made to wait for a secondary that is not there
   if (!named(p, wanted)) {
     if (pg_may_act(p, wanted == peer ? 's' : wanted[0] != 0 ? 'w' : 'o'))
       set_names(p, wanted);

@@ -120,7 +120,8 @@ class Server:
 
     def kill(self):
         """All at once, as the kernel's last resort would; the first process here buries whom nobody else does."""
-        while self.processes():
+        master = postgres.postmaster(self.data)
+        while self.processes() or (master and pathlib.Path(f"/proc/{master}").exists()):
             self.signal(signal.SIGKILL)
             self.signal(signal.SIGCONT)
             with contextlib.suppress(ChildProcessError):

@@ -196,12 +196,38 @@ def test_secondary_is_adopted_as_it_is(directory):
         expect("the same server", cluster.pid(other) == pid)
         other.agent.kill()
         cluster.kill(other)
+        cluster.start_by_hand(other)
+        pid = cluster.pid(other)
+        other.start()
+        back_in_pair(cluster, master, other)
+        expect("another server", cluster.pid(other) != pid)
+
+
+@needs_postgresql
+def test_run_as_a_master_by_somebody_else(directory):
+    """It wrote on a timeline that is the master's: no history shows that, so it is not followed with."""
+    with protected(directory) as (cluster, writer, master, other):
+        other.agent.kill()
+        cluster.kill(other)
         (cluster.data(other) / "standby.signal").unlink()
         cluster.start_by_hand(other)
         expect("it is a master of its own", cluster.ask(other, "SELECT pg_is_in_recovery()") == [["f"]])
         other.start()
+        until("status says so", lambda: any("by somebody else" in warning for warning in warnings(other)), 30)
+        expect("it takes no writes", cluster.ask(other, "SELECT pg_is_in_recovery()") == [["t"]])
+        make_anew(cluster, master, other)
         back_in_pair(cluster, master, other)
-        expect("another server", cluster.pid(other) != pid)
+
+
+def make_anew(cluster, master, other):
+    """As status says, with the agent stopped."""
+    other.agent.kill()
+    if cluster.pid(other):
+        cluster.kill(other)
+    shutil.rmtree(cluster.data(other))
+    subprocess.run([cluster.programs / "pg_basebackup", "-h", master.address, "-U", "postgres", "-D", cluster.data(other)],
+                   check=True, preexec_fn=other.space.enter)
+    other.start()
 
 
 @needs_postgresql
@@ -216,12 +242,7 @@ def test_another_database_is_refused(directory):
         until("status says so", lambda: any("another database" in warning and "pg_basebackup" in warning
                                             for warning in warnings(other)), 30)
         always("it is not made a secondary", lambda: not master.status()["broker"]["in_sync"], 2)
-        other.agent.kill()
-        cluster.kill(other)
-        shutil.rmtree(cluster.data(other))
-        subprocess.run([cluster.programs / "pg_basebackup", "-h", master.address, "-U", "postgres", "-D",
-                        cluster.data(other)], check=True, preexec_fn=other.space.enter)
-        other.start()
+        make_anew(cluster, master, other)
         back_in_pair(cluster, master, other)
 
 

@@ -12,7 +12,8 @@
 #include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
-                                                           &broker_exec, &broker_coprocess, &broker_postgresql};
+                                                           &broker_exec, &broker_coprocess, &broker_postgresql,
+                                                           &broker_ocf, &broker_systemd};
 
 struct broker {
   const struct broker_driver *driver;
@@ -43,6 +44,9 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
                                 .verb_timeout_ms = c->broker.verb_timeout_ms,
                                 .commands = c->broker.commands,
                                 .command = &c->broker.command,
+                                .agent = c->broker.agent,
+                                .run_directory = c->run_directory,
+                                .unit = c->broker.unit,
                                 .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                                 .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++) {

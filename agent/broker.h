@@ -72,6 +72,9 @@ struct broker_settings {
   uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
   const struct conf_texts *commands; // exec: by enum verb; of no words: not given
   const struct conf_texts *command;  // coprocess
+  const char *agent;                 // ocf: "ocf:PROVIDER:TYPE"
+  const char *run_directory;         // ocf: where its resource agent may keep what a boot forgets
+  const char *unit;                  // systemd
   // Adds what the agent knows besides: who leads, since when, why the role changed. NULL: nobody asks
   void (*describe)(void *describe_arg, uint64_t epoch, struct words *);
   void *describe_arg;
@@ -124,6 +127,6 @@ void broker_close(struct broker *); // NULL is allowed
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
 extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_coprocess,
-    broker_postgresql;
+    broker_postgresql, broker_ocf, broker_systemd;
 
 #endif

@@ -20,6 +20,8 @@
 
 struct stream {
   struct child_output *output;
+  char *text;
+  size_t max;
   struct loop_io *io;
   int fd; // -1: closed
 };
@@ -197,8 +199,8 @@ static bool read_chunk(struct stream *stream) {
     return false;
   }
   struct child_output *output = stream->output;
-  size_t room = CHILD_OUTPUT_MAX - output->size, kept = (size_t)size < room ? (size_t)size : room;
-  memcpy(output->text + output->size, chunk, kept);
+  size_t room = stream->max - output->size, kept = (size_t)size < room ? (size_t)size : room;
+  memcpy(stream->text + output->size, chunk, kept);
   output->size += kept;
   output->cut |= kept < (size_t)size;
   return true;
@@ -280,15 +282,21 @@ static bool watch_all(struct child *child) {
   return child->io != NULL && child->out.io != NULL && child->err.io != NULL;
 }
 
-static struct child *child_new(struct loop *loop, child_fn *fn, void *arg) {
+static struct stream stream_into(struct child_output *output, char *text, size_t size) {
+  if (text == NULL || size == 0)
+    return (struct stream){.output = output, .text = output->text, .max = CHILD_OUTPUT_MAX, .fd = -1};
+  memset(text, 0, size);
+  return (struct stream){.output = output, .text = text, .max = size - 1, .fd = -1};
+}
+
+static struct child *child_new(struct loop *loop, const struct child_settings *settings, child_fn *fn, void *arg) {
   struct child *child = calloc(1, sizeof *child);
   if (child == NULL)
     return NULL;
   child->loop = loop;
-  child->pidfd = child->out.fd = child->err.fd = -1;
-
-  child->out.output = &child->result.out;
-  child->err.output = &child->result.err;
+  child->pidfd = -1;
+  child->out = stream_into(&child->result.out, settings->output, settings->output_size);
+  child->err = stream_into(&child->result.err, NULL, 0);
   child->fn = fn;
   child->arg = arg;
   child->started = clock_now();
@@ -305,7 +313,7 @@ int child_run(struct child **out, struct loop *loop, const struct child_settings
   *out = NULL;
   if (settings->timeout_ms <= 0 || settings->argv[0] == NULL || settings->input_size > CHILD_INPUT_MAX)
     return -EINVAL;
-  struct child *child = child_new(loop, fn, arg);
+  struct child *child = child_new(loop, settings, fn, arg);
   if (child == NULL)
     return -ENOMEM;
   int rc = start(child, settings);

@@ -28,6 +28,8 @@ struct child_settings {
   const void *input;              // its standard input, copied; NULL: /dev/null
   size_t input_size;
   int64_t timeout_ms; // positive
+  char *output;       // where its standard output goes, with a 0 after it, in place of result.out.text, which is
+  size_t output_size; // too small for some; until the callback. NULL: it goes there
 };
 
 struct child_output {

@@ -33,7 +33,7 @@ $(B)/common/base/reign.o: Makefile common/core/types.h common/core/limits.h comm
 
 # Third-party libraries, per part: the core gets none, not even their include paths.
 PKG_base := libevent_core libconfig libcrypto jansson
-PKG_agent := libnftnl libmnl libsystemd libpq
+PKG_agent := libnftnl libmnl libsystemd libpq libxml-2.0
 pkg = $(shell pkg-config $(1) $(2))
 $(B)/common/base/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_base))
 $(B)/agent/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_agent))
@@ -77,9 +77,11 @@ JOBS ?= $(shell nproc)
 LIBDIR ?= $(PREFIX)/lib
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 EXAMPLES ?= /etc/tanist
+# Other names of packaging/ocf/crm_attribute: a cluster manager's commands, as resource agents call them.
+OCF_STANDINS := $(filter-out crm_attribute,$(notdir $(wildcard packaging/ocf/*)))
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: all analyze bench completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence pure scenario sim tidy tools unit trial
+.PHONY: all analyze bench completions deb packaging rpm bench-clients bench-broker bench-client bench-failover bench-fence check clean demo explore format help install matrix mutate mutate-short netns netns-ready netns-short netns-short-e2e netns-short-fence outside pure scenario sim tidy tools unit trial
 all: $(PROGRAMS) $(LIBRARY) ## build programs and library into build/VARIANT (default)
 
 $(B)/libtanist.so: $(CLIENT)
@@ -116,6 +118,10 @@ $(PARTS): $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(B
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
+# What NAME_bed.c has is for test_NAME and test_NAME_*.
+UNIT_BEDS := $(patsubst tests/unit/%_bed.c,%,$(wildcard tests/unit/*_bed.c))
+bed_of = $(filter $(B)/tests/unit/test_$(1) $(B)/tests/unit/test_$(1)_%,$(UNIT)): $(B)/tests/unit/$(1)_bed.o
+$(foreach bed,$(UNIT_BEDS),$(eval $(call bed_of,$(bed))))
 $(B)/tests/support/%: $(B)/tests/support/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent)
 # What of the base it takes: the ballot's real reader and writer, and the epoch history.
@@ -129,6 +135,8 @@ $(EXPLORE): $(call objects,$(wildcard tests/explore/*.c)) $(WORLD) $(BASE) $(COR
 $(FUZZERS): %: %.o $(FUZZ_PARTS) $(PARTS)
 	$(CC) $(LDFLAGS_ALL) $(FUZZ_MAIN_$(VARIANT)) -o $@ $(LINKED) $(LIBS_agent)
 $(TRACECHECK): $(TRACECHECK).o $(TRACE) $(B)/common/base/trace.o $(B)/common/base/trace_field.o $(CORE)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+$(B)/tests/client/makepages: $(B)/tests/client/makepages.o $(B)/common/client/page.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 $(B)/tests/bench/client: $(B)/tests/bench/client.o $(B)/common/client/page.o $(LIBRARY)
 	$(CC) $(LDFLAGS_ALL) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $(filter-out %.a,$^)
@@ -153,6 +161,12 @@ build/pure/%.o: %.c
 tools: $(TOOLS) $(TRACECHECK) $(B)/tests/bench/client # what the tests in namespaces run beside the programs
 unit: $(UNIT) ## run the unit tests
 	@python3 -B tests/unit/run.py $^
+# Not in the tree and not by its flags: as somebody else would.
+STAGE := $(CURDIR)/build/stage/$(VARIANT)
+outside: all $(B)/tests/client/makepages ## build and run what links libtanist as `make install` puts it down, in C and C++
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install DESTDIR=$(STAGE) PREFIX=/opt/tanist LIBDIR=/opt/tanist/lib >/dev/null
+	@python3 -B tests/client/outside.py $(B)/tests/client/makepages $(STAGE) /opt/tanist "$(CC)" "$(or $(CXX),c++)"
 scenario: $(B)/tests/scenario/runner ## play the scenario dialogues (REWRITE=1: take what happens as expected)
 	tests/scenario/run $(B)
 sim: $(SIM) ## simulate clusters under chaos (SEED=1 RUNS=...)
@@ -188,6 +202,7 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
 	python3 -B tests/netns/run.py
+	python3 -B tests/packaging/tutorial_test.py $(B)
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done
 	tests/netns/driver_suite
 	@set -e; for fence in bpf netlink; do python3 -B tests/netns/run.py --fence $$fence; done
@@ -234,6 +249,8 @@ install: all ## install under DESTDIR and PREFIX; a configuration in use is neve
 	for f in $(wildcard etc/*.conf); do install -m 644 $$f $(DESTDIR)$(EXAMPLES)/$$(basename $$f).example; done
 	install -m 644 etc/tanist.conf.example $(DESTDIR)$(EXAMPLES)
 	install -D -m 755 -t $(DESTDIR)$(EXAMPLES)/drivers $(wildcard etc/drivers/*)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/tanist/ocf packaging/ocf/crm_attribute
+	for n in $(OCF_STANDINS); do ln -sf crm_attribute $(DESTDIR)$(PREFIX)/lib/tanist/ocf/$$n; done
 	for f in $(wildcard packaging/man/*.[1-8]); do install -D -m 644 -t $(SHARE)/man/man$${f##*.} $$f; done
 	install -D -m 644 packaging/completions/tanist.bash $(SHARE)/bash-completion/completions/tanist
 	install -D -m 644 -t $(SHARE)/zsh/vendor-completions packaging/completions/_tanist
@@ -257,7 +274,7 @@ tidy: ## read the code with clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
 analyze: ## read the code with cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppress=missingIncludeSystem $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
+	  --suppressions-list=tests/tidy/cppcheck.txt -DCORE_LAYOUT=$(CORE_LAYOUT)U $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
 format: ## lay the code out by .clang-format
 	clang-format -i $(SOURCES)
 clean: ## remove what was built

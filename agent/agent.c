@@ -28,7 +28,7 @@ void agent_report(struct agent *a) {
   const struct broker_view *view = broker_view(a->broker);
   const struct health_result *health = health_result(a->health);
   struct event event = {.type = EVENT_BROKER};
-  event.broker = (struct broker_report){.health = health->healthy ? 1 : 0,
+  event.broker = (struct broker_report){.health = health->healthy && !view->unfit ? 1 : 0,
                                         .dead = health->dead,
                                         .silent = !view->reachable,
                                         .link = view->link,

@@ -12,7 +12,8 @@
 #include "common/core/limits.h"
 
 static const struct broker_driver *const broker_table[] = {&broker_none, &broker_redis, &broker_library,
-                                                           &broker_exec, &broker_postgresql};
+                                                           &broker_exec, &broker_coprocess, &broker_postgresql,
+                                                           &broker_ocf, &broker_systemd};
 
 struct broker {
   const struct broker_driver *driver;
@@ -39,10 +40,14 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
                                 .lease_ms = c->lease_ms,
                                 .incarnation = "",
                                 .orphans = "",
+                                .streams = c->broker.streams,
                                 .options = &c->broker.options,
                                 .verb_timeout_ms = c->broker.verb_timeout_ms,
                                 .commands = c->broker.commands,
                                 .command = &c->broker.command,
+                                .agent = c->broker.agent,
+                                .run_directory = c->run_directory,
+                                .unit = c->broker.unit,
                                 .probe_every_ms = probe != NULL ? probe->every_ms : 200,
                                 .probe_timeout_ms = probe != NULL ? probe->timeout_ms : 500};
   for (unsigned i = 0; i < NODES; i++) {
@@ -54,7 +59,7 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
 int broker_open(struct broker **out, struct loop *loop, const struct broker_settings *settings,
                 const struct broker_watch *watch, const char **error) {
   const struct broker_driver *driver = broker_find(settings->driver);
-  *error = "broker.driver: no such driver; there are \"none\", \"redis\", \"postgresql\", \"library\" and \"exec\"";
+  *error = "broker.driver: no such driver; tanist.conf(5) has their names";
   if (!driver)
     return -EINVAL;
   *error = "broker.replication = \"sync\" needs a driver whose broker replicates; use \"none\" or "

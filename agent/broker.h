@@ -17,6 +17,7 @@
 
 #include <sys/socket.h>
 
+#include "common/base/conf.h"
 #include "common/base/loop.h"
 #include "common/core/types.h"
 
@@ -32,6 +33,7 @@ struct broker_view {
   bool reachable; // it answered the last probe in time
   bool dead; // proof of death: the connection was reset and a new one refused, or another incarnation answers
   bool writable; // as master it takes writes
+  bool unfit;    // it answers, but does not keep or take what it is sent: `trouble` says why; it must not lead
   bool link;     // as master: the secondary is attached; as secondary: attached to the master it is to follow
   struct position position; // (0,0): empty, holds no data at all; else offset >= 1
   struct position peer;     // as master: what the secondary holds; (0,0) unknown
@@ -65,12 +67,16 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  struct conf_texts streams; // redis: broker.streams
   const struct conf_map *options; // broker.options; NULL: none
   // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
   const char *names[NODES];          // the nodes'
   uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
   const struct conf_texts *commands; // exec: by enum verb; of no words: not given
   const struct conf_texts *command;  // coprocess
+  const char *agent;                 // ocf: "ocf:PROVIDER:TYPE"
+  const char *run_directory;         // ocf: where its resource agent may keep what a boot forgets
+  const char *unit;                  // systemd
   // Adds what the agent knows besides: who leads, since when, why the role changed. NULL: nobody asks
   void (*describe)(void *describe_arg, uint64_t epoch, struct words *);
   void *describe_arg;
@@ -122,6 +128,7 @@ void broker_close(struct broker *); // NULL is allowed
 
 const struct broker_driver *broker_find(const char *name); // NULL: no such driver
 
-extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_postgresql;
+extern const struct broker_driver broker_none, broker_redis, broker_library, broker_exec, broker_coprocess,
+    broker_postgresql, broker_ocf, broker_systemd;
 
 #endif

@@ -40,7 +40,7 @@ static void last_line(char *text, char *said, size_t size) {
   while (length > 0 && strchr("\r\n \t", text[length - 1]) != NULL)
     text[--length] = 0;
   const char *line = strrchr(text, '\n');
-  snprintf(said, size, "%s", line != NULL ? line + 1 : text);
+  snprintf(said, size, "%.*s", (int)size - 1, line != NULL ? line + 1 : text);
   text_clean(said, strlen(said));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver for Redis: its outside, and the two connections that feed it. Everything happens on an answer,
-// on the loss of a connection or on the polling timer; each ends in tell(), the only place that calls out.
+// on the loss of a connection or on the polling timer; each ends in redis_tell(), the only place that calls out.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +14,12 @@
 #define HURRY_FOR_US 200000
 #define RETRY_MS_MIN 5 // a restarted Redis is writable until it is found
 #define RETRY_MS_MAX 50
-#define PEER_GIVE_UP_MS_MIN 300
 
 #define BATCH_MASK 0xffffffU // the tag's lower 24 bits; the upper 8 are the kind
 
 // ---- telling ----
 
-static void tell(struct redis *r) {
+void redis_tell(struct redis *r) {
   redis_view_update(r);
   if (redis_view_differs(&r->view, &r->told)) {
     r->told = r->view;
@@ -50,27 +49,32 @@ bool redis_ask(struct redis *r, enum redis_ask kind, size_t count, const char *c
   return redis_link_ask(r->own, (uint32_t)kind << 24 | (r->batch & BATCH_MASK), count, words);
 }
 
+static int64_t poll_calm_us(const struct redis *r) {
+  const struct broker_settings *s = &r->settings;
+  return (int64_t)(s->beat_ms < s->probe_every_ms ? s->beat_ms : s->probe_every_ms) * 1000;
+}
+
+// In this order (redis_kept.h), and before INFO replication: what that shows, these are not older than.
+static void ask_kept(struct redis *r) {
+  struct instant now = clock_now();
+  if (r->known && r->info.master && !r->loading && now.us - r->kept_asked.us < poll_calm_us(r) / 2)
+    return;
+  r->kept_asked = now;
+  REDIS_ASK(r, ASK_LINK, "CLIENT", "LIST", "TYPE", "master");
+  REDIS_ASK(r, ASK_PERSISTENCE, "INFO", "persistence");
+}
+
 void redis_ask_info(struct redis *r) {
-  if (r->loading)
-    REDIS_ASK(r, ASK_PERSISTENCE, "INFO", "persistence");
+  ask_kept(r);
   if (!r->has_keys)
     REDIS_ASK(r, ASK_KEYSPACE, "INFO", "keyspace");
   if (REDIS_ASK(r, ASK_REPLICATION, "INFO", "replication"))
     r->asking++;
 }
 
-static void ask_peer(struct redis *r) {
-  static const char *const words[] = {"INFO", "replication"};
-  if (!r->other_asking)
-    r->other_asking = redis_link_ask(r->peer, 0, 2, words);
-  redis_link_flush(r->peer);
-}
-
 static int64_t poll_us(const struct redis *r) {
-  const struct broker_settings *s = &r->settings;
-  uint32_t ms = s->beat_ms < s->probe_every_ms ? s->beat_ms : s->probe_every_ms;
   if (!r->hurry)
-    return (int64_t)ms * 1000;
+    return poll_calm_us(r);
   return clock_now().us - r->since.us < HURRY_FOR_US ? HURRY_US : HURRY_SLOW_US;
 }
 
@@ -79,27 +83,25 @@ static void poll_in(struct redis *r, int64_t us) {
   loop_timer_at(r->poll, r->poll_due);
 }
 
-static void settle(struct redis *r);
-
 static void on_poll(void *arg) {
   struct redis *r = arg;
   redis_duty_renew_pause(r);
   if (r->asking == 0)
     redis_ask_info(r);
   redis_link_flush(r->own);
-  ask_peer(r);
+  redis_peer_ask(r);
+  redis_writes_poll(r);
   poll_in(r, poll_us(r));
   if (r->dead && !r->known)
-    settle(r);
+    redis_settle(r);
 }
 
-// What every happening ends in: the next commands, what there is to tell, and in a hurry the next question.
-static void settle(struct redis *r) {
+void redis_settle(struct redis *r) {
   redis_duty_step(r);
   if (r->hurry && r->poll_due.us - clock_now().us > HURRY_SLOW_US)
     poll_in(r, HURRY_US);
   redis_link_flush(r->own);
-  tell(r);
+  redis_tell(r);
 }
 
 // ---- the own Redis ----
@@ -108,11 +110,12 @@ static void own_up(void *arg) {
   struct redis *r = arg;
   r->known = r->fresh = false;
   r->loading = false;
+  r->kept_asked = INSTANT_PAST;
+  redis_kept_forget(&r->kept);
   r->asking = 0;
   r->pause = PAUSE_UNKNOWN;
   r->step = STEP_NONE;
   REDIS_ASK(r, ASK_SERVER, "INFO", "server");
-  REDIS_ASK(r, ASK_PERSISTENCE, "INFO", "persistence");
   redis_ask_info(r);
 }
 
@@ -125,13 +128,13 @@ static void own_down(void *arg, bool was_up, int error) {
     r->dead = true;
   if (r->clears_pending)
     loop_timer_in(r->clearing, 0);
-  settle(r);
+  redis_settle(r);
 }
 
 static void own_late(void *arg) {
   struct redis *r = arg;
   r->reachable = false;
-  tell(r);
+  redis_tell(r);
 }
 
 static void take_server(struct redis *r, const struct resp_value *value) {
@@ -144,9 +147,8 @@ static void take_server(struct redis *r, const struct resp_value *value) {
 }
 
 static void take_persistence(struct redis *r, const struct resp_value *value) {
-  char loading[2] = "";
-  redis_info_value(value->text, value->length, "loading", loading, sizeof(loading));
-  r->loading = loading[0] == '1';
+  redis_kept_disk(&r->kept, value->text, value->length);
+  r->loading = r->kept.known && r->kept.disk.loading;
 }
 
 // An offset that did not move between two prompt answers stood still; a late one says nothing of the time
@@ -180,6 +182,7 @@ static const char *const command_of[] = {
     [ASK_REPLICAOF] = "REPLICAOF", [ASK_CONFIG] = "CONFIG SET",
     [ASK_PAUSE] = "CLIENT PAUSE",  [ASK_UNPAUSE] = "CLIENT UNPAUSE",
     [ASK_KILL] = "CLIENT KILL",    [ASK_CLEARED] = "CLIENT KILL",
+    [ASK_LINK] = "CLIENT LIST",    [ASK_REWRITE] = "BGREWRITEAOF",
 };
 
 static void take_refusal(struct redis *r, enum redis_ask kind, const struct resp_value *value) {
@@ -204,6 +207,9 @@ static void take_answer(struct redis *r, enum redis_ask kind, uint32_t batch, st
   case ASK_PERSISTENCE:
     take_persistence(r, value);
     break;
+  case ASK_LINK:
+    redis_kept_link(&r->kept, value->text, value->length);
+    break;
   case ASK_PAUSE:
     r->pause = PAUSE_ON;
     break;
@@ -213,6 +219,7 @@ static void take_answer(struct redis *r, enum redis_ask kind, uint32_t batch, st
   case ASK_REPLICAOF:
   case ASK_CONFIG:
   case ASK_KILL:
+  case ASK_REWRITE:
   case ASK_CLEARED:
     break;
   }
@@ -229,42 +236,7 @@ static void own_answer(void *arg, uint32_t tag, struct instant asked, const stru
     take_answer(r, kind, tag & BATCH_MASK, asked, value);
   if (kind == ASK_CLEARED)
     tell_cleared(r);
-  settle(r);
-}
-
-// ---- the other node's Redis ----
-
-static void peer_up(void *arg) {
-  struct redis *r = arg;
-  r->other_asking = false;
-  ask_peer(r);
-}
-
-static void peer_answer(void *arg, uint32_t tag, struct instant asked, const struct resp_value *value) {
-  struct redis *r = arg;
-  (void)tag;
-  struct redis_info info;
-  r->other_asking = false;
-  r->other_known = value->type != RESP_ERROR && redis_info_replication(value->text, value->length, &info);
-  if (r->other_known) {
-    r->other = info;
-    r->other_asked = asked;
-  }
-  settle(r);
-}
-
-static void peer_late(void *arg) {
-  tell(arg);
-}
-
-// A lost connection alone says nothing (a step down closes ours too); that there is no new one does.
-static void peer_down(void *arg, bool was_up, int error) {
-  struct redis *r = arg;
-  (void)error;
-  r->other_asking = false;
-  if (!was_up)
-    r->other_known = false;
-  tell(r);
+  redis_settle(r);
 }
 
 // ---- opening ----
@@ -273,10 +245,12 @@ static void redis_close(void *state) {
   struct redis *r = state;
   redis_link_free(r->own);
   redis_link_free(r->peer);
+  redis_link_free(r->writer);
+  redis_tail_close(r->tail);
   loop_timer_free(r->poll);
   loop_timer_free(r->clearing);
   struct broker_settings *s = &r->settings;
-  const char *const owned[] = {s->address, s->peers[0], s->peers[1], s->username, s->password_file};
+  const char *const owned[] = {s->address, s->peers[0], s->peers[1], s->username, s->password_file, s->orphans};
   for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
     free((void *)(uintptr_t)owned[i]);
   free(r);
@@ -288,12 +262,13 @@ static bool copy_settings(struct redis *r, const struct broker_settings *setting
   s->address = strdup(settings->address);
   s->username = strdup(settings->username);
   s->password_file = strdup(settings->password_file);
+  s->orphans = strdup(settings->orphans ? settings->orphans : "");
   for (int i = 0; i < NODES; i++)
     s->peers[i] = strdup(settings->peers[i]);
   snprintf(r->name, sizeof(r->name), "tanist-%.40s-%c", settings->cluster, 'a' + settings->self);
   s->cluster = r->name; // nothing else of the cluster's name is of use here
   s->driver = broker_redis.name;
-  return s->address && s->username && s->password_file && s->peers[0] && s->peers[1];
+  return s->address && s->username && s->password_file && s->orphans && s->peers[0] && s->peers[1];
 }
 
 // REPLICAOF takes host and port apart.
@@ -327,21 +302,13 @@ static int open_own(struct redis *r) {
   return redis_link_new(&r->own, r->loop, &link, &watch);
 }
 
-static int open_peer(struct redis *r) {
-  const struct broker_settings *s = &r->settings;
-  snprintf(r->peer_what, sizeof(r->peer_what), "broker.peers.%c", 'b' - s->self);
-  const struct redis_link_settings link = {
-      .what = r->peer_what,
-      .address = s->peers[1 - s->self],
-      .username = s->username,
-      .password_file = s->password_file,
-      .name = r->name,
-      .late_ms = s->beat_ms * 2,
-      .give_up_ms = s->lease_ms < PEER_GIVE_UP_MS_MIN ? PEER_GIVE_UP_MS_MIN : s->lease_ms,
-      .retry_ms = s->beat_ms,
-  };
-  const struct redis_link_watch watch = {r, peer_up, peer_answer, peer_late, peer_down};
-  return redis_link_new(&r->peer, r->loop, &link, &watch);
+static void tail_ended(void *arg) {
+  redis_settle(arg);
+}
+
+static void tail_orphaned(void *arg, const char *path) {
+  struct redis *r = arg;
+  r->watch.orphaned(r->watch.arg, path);
 }
 
 static int open_parts(struct redis *r, const struct broker_settings *settings, const char **error) {
@@ -352,13 +319,19 @@ static int open_parts(struct redis *r, const struct broker_settings *settings, c
     return -ENOMEM;
   *error = "broker.peers: no usable address of the other node's Redis; \"host:port\" is wanted, as in "
            "\"10.0.0.2:6379\"";
-  int rc = open_peer(r);
+  int rc = redis_peer_open(r);
   if (rc < 0)
     return rc;
   split_peer(r);
   *error = "broker.address: no usable address of this node's Redis; \"host:port\" is wanted, as in "
            "\"127.0.0.1:6379\"";
-  return open_own(r);
+  rc = open_own(r);
+  if (rc == 0)
+    rc = redis_writes_open(r);
+  const struct redis_tail_watch watch = {r, tail_ended, tail_orphaned};
+  if (rc == 0 && r->settings.streams.count > 0)
+    rc = redis_tail_open(&r->tail, r->loop, &r->settings, &watch);
+  return rc;
 }
 
 static int redis_open(void **state, struct loop *loop, const struct broker_settings *settings,
@@ -393,7 +366,7 @@ static void redis_apply(void *state, const struct broker_duty *duty) {
   redis_duty_new(r, had_duty ? &former : NULL);
   redis_link_flush(r->own);
   if (duty->mode == BROKER_LEAD || duty->mode == BROKER_FOLLOW)
-    ask_peer(r); // how far it is, or whether it leads, is wanted next
+    redis_peer_ask(r); // how far it is, or whether it leads, is wanted next
   if (r->dead && !r->known)
     poll_in(r, 0);
 }

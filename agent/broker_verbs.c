@@ -68,11 +68,8 @@ static uint32_t limit_ms(const struct verbs *e, enum verb verb) {
   return s->verb_timeout_ms;
 }
 
-static void describe(struct verbs *e, enum verb verb) {
+void verbs_describe(const struct verbs *e, struct words *words) {
   const struct broker_settings *s = &e->settings;
-  struct words *words = &e->words;
-  words_put(words, "verb", verb_name(verb));
-  words_put_uint(words, "deadline_ms", e->limit_ms);
   words_put(words, "cluster", s->cluster);
   words_put(words, "node", s->names[s->self]);
   words_put(words, "peer", s->names[1 - s->self]);
@@ -103,7 +100,9 @@ static void begin(struct verbs *e, enum verb verb) {
   e->verb = verb;
   e->begun = clock_now();
   e->limit_ms = limit_ms(e, verb);
-  describe(e, verb);
+  words_put(&e->words, "verb", verb_name(verb));
+  words_put_uint(&e->words, "deadline_ms", e->limit_ms);
+  verbs_describe(e, &e->words);
   if (verb == VERB_PROBE || verb == VERB_MONITOR)
     e->look_at = instant_plus_ms(e->begun, e->settings.probe_every_ms);
   int rc = e->transport->begin(e->carrier, verb, e->limit_ms, &e->words);
@@ -112,6 +111,8 @@ static void begin(struct verbs *e, enum verb verb) {
     loop_timer_at(e->deadline, instant_plus_ms(e->begun, e->limit_ms));
     return;
   }
+  if (rc == -EAGAIN) // what comes next comes from the transport
+    return;
   take_rc(e, rc == -ENOENT ? VERB_INSTALLED : rc == -EACCES ? VERB_PERMISSION : VERB_FAILED, strerror(-rc));
   loop_timer_in(e->tick, 1000); // never again from within
 }
@@ -248,7 +249,8 @@ static int open_parts(struct verbs *e, const struct broker_settings *settings, c
   e->clearing = loop_timer_new(e->loop, on_clearing, e);
   if (!e->tick || !e->deadline || !e->clearing || !copy_settings(e, settings))
     return -ENOMEM;
-  int rc = e->transport->open(&e->carrier, e, e->loop, &e->settings, &e->supports, error);
+  int rc = e->transport->open(&e->carrier, e, e->loop, &e->settings, &e->carries, error);
+  e->supports = e->carries;
   return rc < 0 ? rc : check_verbs(e, error);
 }
 

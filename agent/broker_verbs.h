@@ -60,6 +60,7 @@ struct verbs_transport {
               const char **error);
   // Begins a verb. None is under way. Its answer comes from the loop by verbs_answer; deadline_ms is for the
   // broker to know: the engine keeps it. 0, or a negative errno: it could not be begun, and nothing comes.
+  // -EAGAIN: nobody is there to carry it now, and verbs_lost is about to say so.
   int (*begin)(void *state, enum verb, uint32_t deadline_ms, const struct words *);
   // Ends the verb under way by force, so that nothing more of it happens: no answer comes for it.
   void (*kill)(void *state);
@@ -69,6 +70,8 @@ struct verbs_transport {
 // ---- for transports: from the loop, never from within one of their own functions ----
 
 void verbs_answer(struct verbs *, const struct verb_reply *); // to the verb under way
+// What any verb is told, as far as it is known now: for what a transport starts by itself.
+void verbs_describe(const struct verbs *, struct words *);
 // Something happened at the broker: the words count as an answer's do, and it is looked at at once, except for the
 // event "position", whose words are all there is to it.
 void verbs_event(struct verbs *, const char *name, const struct words *);

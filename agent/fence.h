@@ -32,7 +32,7 @@ struct fence_settings {
 
 // Installs the fence; replaces, without a gap, one that a former agent left, whatever its mechanism was. 0 or
 // a negative errno with *error saying what failed and what to do; -EPERM also where another agent of this
-// cluster runs in this network namespace. With kernel = "off" (or "prefer" and none to be had) a fence that
+// cluster runs in this network namespace and there is anything to keep apart. With kernel = "off" (or "prefer" and none to be had) a fence that
 // does nothing.
 int fence_open(struct fence **, const struct fence_settings *, const char **error);
 

@@ -15,7 +15,7 @@ struct health {
   struct health_watch watch;
   struct health_result result;
   struct health_run run[HEALTH_CHECKS_MAX];
-  bool reachable, proof; // of the driver's newest view
+  bool fit, proof; // of the driver's newest view: it answers and is not unfit; it is dead
   char trouble[96];
 };
 
@@ -122,7 +122,7 @@ void health_run_result(struct health_run *run, const char *why) {
 }
 
 static const char *broker_verdict(const struct health *health) {
-  if (health->reachable && !health->proof)
+  if (health->fit && !health->proof)
     return NULL;
   return health->trouble[0] != '\0' ? health->trouble : "the broker does not answer";
 }
@@ -167,7 +167,7 @@ static bool take_news(struct health_run *run) {
 }
 
 bool health_broker(struct health *health, const struct broker_view *view) {
-  health->reachable = view->reachable;
+  health->fit = view->reachable && !view->unfit;
   health->proof = view->dead;
   snprintf(health->trouble, sizeof(health->trouble), "%.95s", view->trouble);
   bool turned = false;
@@ -195,7 +195,7 @@ static bool same_check(const struct health_check *one, const struct health_check
 }
 
 void health_take_over(struct health *health, const struct health *former) {
-  health->reachable = former->reachable;
+  health->fit = former->fit;
   health->proof = former->proof;
   memcpy(health->trouble, former->trouble, sizeof health->trouble);
   for (size_t i = 0; i < health->settings.count; i++)
@@ -253,9 +253,11 @@ static int open_run(struct health *health, struct loop *loop, size_t i, const ch
   if (!run->timer)
     return -ENOMEM;
   run->status->since = clock_now();
-  // The driver has nothing to say yet: health_broker brings its first word.
-  loop_timer_in(run->timer,
-                run->settings->kind == HEALTH_BROKER ? (int64_t)run->settings->every_ms * 1000 : 0);
+  // The driver has nothing to say yet: health_broker brings its first word, and it has its time for it; a reign that
+  // is taken up again (L10) must not end by a program that is still being started.
+  const struct health_check *s = run->settings;
+  uint32_t ms = s->every_ms > s->timeout_ms ? s->every_ms : s->timeout_ms;
+  loop_timer_in(run->timer, s->kind == HEALTH_BROKER ? (int64_t)ms * 1000 : 0);
   return 0;
 }
 

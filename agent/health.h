@@ -12,7 +12,7 @@
 #define HEALTH_ALL UINT16_MAX // dead_when = "all"
 
 enum health_kind {
-  HEALTH_BROKER, // the driver's own probes: broker_view.reachable
+  HEALTH_BROKER, // the driver's own probes: broker_view.reachable, and not broker_view.unfit
   HEALTH_TCP,    // a connection to `address` is accepted
   HEALTH_EXEC,   // `command` ends with 0
 };

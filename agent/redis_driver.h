@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of the redis driver, shared by its files alone: broker_redis.c (the outside, polling, telling),
-// redis_duty.c (working towards the duty), redis_view.c (what is shown).
+// redis_peer.c (the other node's Redis), redis_writes.c (does it take writes), redis_duty.c (working towards the duty), redis_view.c (what is shown). redis_tail.c stands alone.
 #ifndef TANIST_AGENT_REDIS_DRIVER_H
 #define TANIST_AGENT_REDIS_DRIVER_H
 
 #include "agent/broker.h"
 #include "agent/redis_info.h"
+#include "agent/redis_kept.h"
 #include "agent/redis_link.h"
+#include "agent/redis_tail.h"
 #include "agent/redis_trouble.h"
 
 // Where a Redis is sent that is to follow nobody: it keeps its data, takes no writes, and asks there once a
@@ -26,6 +28,8 @@ enum redis_ask {
   ASK_PAUSE,
   ASK_UNPAUSE,
   ASK_KILL,
+  ASK_LINK,
+  ASK_REWRITE,
   ASK_CLEARED, // the last question of redis_kill_clients
 };
 
@@ -46,6 +50,8 @@ struct redis {
   bool known;                // `info` came over the present connection
   bool fresh;                // `info` shows the effect of every command sent so far
   bool has_keys, loading;
+  struct redis_kept kept;
+  struct instant kept_asked, rewrite_asked;
   bool lost; // the connection was reset and no answer has come since
   bool dead; // proof of death (broker_view)
   bool reachable;
@@ -60,7 +66,18 @@ struct redis {
   struct redis_info other;
   struct instant other_asked;
   bool other_known, other_asking;
+  struct redis_kept other_kept;
   struct instant broken; // since when it says that it does not follow; INSTANT_NEVER: it says no such thing
+
+  // Its answers to writes
+  struct redis_link *writer;
+  bool write_asking, refused, refused_unfit; // refused_unfit: the other node's Redis would take them
+  char refusal[REDIS_TROUBLE_MAX];
+  uint64_t write_offset;
+  struct instant write_asked, write_moved;
+
+  struct redis_tail *tail; // NULL: no broker.streams
+  struct instant tail_asked;
 
   // The duty
   struct broker_duty duty;
@@ -92,6 +109,22 @@ bool redis_ask(struct redis *, enum redis_ask, size_t count, const char *const *
 
 // Asks for INFO replication, and for what else is not settled, behind every command sent so far.
 void redis_ask_info(struct redis *);
+
+// What every happening ends in: the next commands, what there is to tell, and in a hurry the next question.
+void redis_settle(struct redis *);
+
+// Calls out with what has changed: to be called last, where nothing new can follow from it for the duty.
+void redis_tell(struct redis *);
+
+// ---- redis_peer.c ----
+
+int redis_peer_open(struct redis *); // 0 or a negative errno
+void redis_peer_ask(struct redis *);
+
+// ---- redis_writes.c ----
+
+int redis_writes_open(struct redis *); // 0 or a negative errno
+void redis_writes_poll(struct redis *);
 
 // ---- redis_duty.c ----
 

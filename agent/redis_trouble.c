@@ -52,7 +52,7 @@ void redis_trouble_answer(char out[static REDIS_TROUBLE_MAX], const char *what, 
   else if (begins(error, length, "NOPERM"))
     snprintf(out, REDIS_TROUBLE_MAX,
              "%s: user \"%s\" may not run %s: grant it, ACL SETUSER %s "
-             "+info +replicaof +config|set +client",
+             "+info +replicaof +config|set +client +set +bgrewriteaof ~tanist:probe",
              what, name, command, name);
   else if (begins(error, length, "LOADING"))
     snprintf(out, REDIS_TROUBLE_MAX, "%s: Redis is still loading its data: wait until it has", what);
@@ -65,4 +65,41 @@ void redis_trouble_answer(char out[static REDIS_TROUBLE_MAX], const char *what, 
     snprintf(out, REDIS_TROUBLE_MAX, "%s: Redis refused %s: %.*s", what, command,
              (int)(length < 80 ? length : 80), error);
   clean(out);
+}
+
+static const struct {
+  const char *prefix;
+  enum redis_refusal kind;
+  const char *text; // behind "Redis refuses writes"
+} refusals[] = {
+    {"MISCONF Errors writing to the AOF", REFUSAL_FAILS,
+     " (MISCONF): it cannot write its append-only file: free or mend the disk of its `dir`; it goes on by itself then"},
+    {"MISCONF", REFUSAL_FAILS,
+     " (MISCONF): its last snapshot failed: free or mend the disk of its `dir`, then BGSAVE; its log says more"},
+    {"READONLY", REFUSAL_FAILS,
+     " (READONLY): somebody made it a replica of another: find out who sends REPLICAOF beside the agent"},
+    {"OOM", REFUSAL_SHARED,
+     " (OOM): maxmemory is used up, at the other node as well: raise maxmemory, or let maxmemory-policy evict"},
+    {"NOREPLICAS", REFUSAL_ALONE,
+     " (NOREPLICAS): min-replicas-to-write asks for more than there are: leave it to the agent, which sets it to 1 or 0"},
+    {"BUSY", REFUSAL_SHARED, " (BUSY): a script blocks it: SCRIPT KILL or FUNCTION KILL ends it"},
+    {"LOADING", REFUSAL_SHARED, " (LOADING): it is still loading its data: wait until it has"},
+};
+
+enum redis_refusal redis_trouble_write(char out[static REDIS_TROUBLE_MAX], const char *user, const char *key,
+                                       const char *error, size_t length) {
+  const char *name = user[0] != '\0' ? user : "default";
+  for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+    if (begins(error, length, refusals[i].prefix)) {
+      snprintf(out, REDIS_TROUBLE_MAX, "Redis refuses writes%s", refusals[i].text);
+      return refusals[i].kind;
+    }
+  if (begins(error, length, "NOPERM"))
+    snprintf(out, REDIS_TROUBLE_MAX,
+             "user \"%s\" may not try whether writes are taken: grant it, ACL SETUSER %s +set ~%s", name, name, key);
+  else
+    snprintf(out, REDIS_TROUBLE_MAX, "Redis refused the agent's SET %s: %.*s", key, (int)(length < 80 ? length : 80),
+             error);
+  clean(out);
+  return REFUSAL_OF_PROBE;
 }

@@ -30,13 +30,19 @@ static void note_broken(struct redis *r) {
     r->broken = clock_now();
 }
 
+// It confirms what it would not have after a restart: it is as good as gone (S2), though it is attached.
+static bool forgetful_secondary(const struct redis *r) {
+  return same_history(r) && r->other.link_up &&
+         !(redis_kept_written(&r->other_kept) && redis_kept_filed(&r->other_kept));
+}
+
 // A Redis that dies breaks with its secondary first, which may be told before its death is known here, and
 // must not be taken for the loss of the secondary (S2): the own one has to answer a question asked after
 // that.
 static bool link_up(const struct redis *r) {
   if (!r->info.master)
     return redis_points_at(r, r->peer_host, r->peer_port) && r->info.link_up;
-  return r->info.online && r->info_asked.us < r->broken.us;
+  return r->info.online && r->info_asked.us < r->broken.us && !forgetful_secondary(r);
 }
 
 static const char *state_of(const struct redis *r) {
@@ -76,8 +82,14 @@ static void set_trouble(struct redis *r) {
       r->loading ? "Redis is still loading its data: wait until it has" : "",
       distrust_text(r),
       r->trouble,
+      r->refused ? r->refusal : "",
+      r->known ? redis_kept_trouble(&r->kept, !r->info.master && r->info.link_up) : "",
+      r->known && r->info.master && forgetful_secondary(r)
+          ? "the other node's Redis does not keep what it confirms: look at its status there" : "",
       redis_link_trouble(r->peer),
+      r->tail ? redis_tail_trouble(r->tail) : "",
       wait_text(r),
+      r->refusal,
   };
   r->view.trouble[0] = '\0';
   for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]) && r->view.trouble[0] == '\0'; i++)
@@ -89,7 +101,8 @@ void redis_view_update(struct redis *r) {
   view->reachable = r->reachable;
   view->dead = r->dead;
   view->writable =
-      r->reachable && r->info.master && r->pause != PAUSE_ON && (!r->info.sync || r->info.good > 0);
+      r->reachable && r->info.master && r->pause != PAUSE_ON && (!r->info.sync || r->info.good > 0) && !r->refused;
+  view->unfit = r->reachable && (r->refused_unfit || !redis_kept_written(&r->kept));
   note_broken(r);
   view->link = r->known && link_up(r);
   view->position = redis_position(r);
@@ -107,7 +120,7 @@ static bool position_differs(struct position a, struct position b) {
 
 bool redis_view_differs(const struct broker_view *a, const struct broker_view *b) {
   return a->reachable != b->reachable || a->dead != b->dead || a->writable != b->writable ||
-         a->link != b->link || position_differs(a->position, b->position) ||
+         a->unfit != b->unfit || a->link != b->link || position_differs(a->position, b->position) ||
          position_differs(a->peer, b->peer) || strcmp(a->state, b->state) != 0 ||
          strcmp(a->trouble, b->trouble) != 0;
 }

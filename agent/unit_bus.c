@@ -12,6 +12,7 @@
 #include <systemd/sd-bus.h>
 #include <time.h>
 
+#include "common/base/cluster.h"
 #include "common/base/text.h"
 
 #define MANAGER "org.freedesktop.systemd1"
@@ -447,16 +448,8 @@ const char *unit_bus_trouble(const struct unit_bus *b) {
   return b->trouble;
 }
 
-bool unit_bus_is_service(const char *name) {
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
-  static const char suffix[] = ".service";
-  size_t length = strlen(name), end = sizeof suffix - 1;
-  return length > end && length <= UNIT_NAME_MAX && name[strspn(name, allowed)] == 0 &&
-         strcmp(name + length - end, suffix) == 0;
-}
-
 int unit_bus_open(struct unit_bus **out, struct loop *loop, const char *unit, const struct unit_watch *watch) {
-  if (!unit_bus_is_service(unit))
+  if (!cluster_is_service(unit))
     return -EINVAL;
   struct unit_bus *b = calloc(1, sizeof *b);
   if (b == NULL)
@@ -472,7 +465,11 @@ int unit_bus_open(struct unit_bus **out, struct loop *loop, const char *unit, co
     unit_bus_close(b);
     return -ENOMEM;
   }
-  loop_timer_in(b->retry, 0);
+  int rc = begin(b);
+  if (rc >= 0)
+    rearm(b);
+  else
+    loop_timer_in(b->retry, 0); // and what is wrong is told from the loop
   *out = b;
   return 0;
 }

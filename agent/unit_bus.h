@@ -57,9 +57,6 @@ const char *unit_bus_trouble(const struct unit_bus *); // why nothing is known; 
 int unit_bus_call(struct unit_bus *, enum unit_call, unit_fn *, void *arg);
 void unit_bus_forget(struct unit_bus *); // what systemd was told to do it does all the same
 
-// Is it the name of a service: characters that a unit's name may have, and ".service" at its end?
-bool unit_bus_is_service(const char *name);
-
 void unit_bus_close(struct unit_bus *); // not from within a callback; the unit is left as it is; NULL is allowed
 
 #endif

@@ -61,7 +61,7 @@ static bool must_step_down(const struct verbs *e) {
 static bool next_down(struct verbs *e, enum verb *verb) {
   static const enum verb stages[] = {VERB_DEMOTE, VERB_FENCE, VERB_STOP};
   size_t count = sizeof stages / sizeof stages[0];
-  if (!must_step_down(e))
+  if (!must_step_down(e) || (e->stage > 0 && !e->greeted)) // who knows what else it can do
     return false;
   while (e->stage < count && !verbs_can(e, stages[e->stage]))
     e->stage++;
@@ -127,13 +127,13 @@ void verbs_orphan_path(const struct verbs *e, char *path, size_t size) {
   path[0] = 0;
   if (e->settings.orphans == NULL || e->settings.orphans[0] == 0 || orphans_make(e->settings.orphans) != 0)
     return;
-  snprintf(path, size, "%s/%" PRIu64 "-%" PRId64, e->settings.orphans, e->duty.epoch, clock_wall_ms());
+  snprintf(path, size, "%s/" ORPHANS_NAME, e->settings.orphans, e->duty.epoch, clock_wall_ms());
 }
 
 static bool next_follow(struct verbs *e, enum verb *verb) {
   char orphan[WORDS_VALUE_SIZE];
   bool lost = e->link == SWITCH_OFF && clock_now().us - e->joined_at.us > REJOIN_US;
-  if (!e->held || !verbs_replicates(e) || !verbs_can(e, VERB_REJOIN))
+  if (!e->held || e->place == PLACE_DOWN || !verbs_replicates(e) || !verbs_can(e, VERB_REJOIN))
     return false;
   if (e->joined && e->joined_epoch == e->duty.epoch && !lost)
     return false;

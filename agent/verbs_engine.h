@@ -19,7 +19,7 @@ struct verbs {
   struct broker_settings settings; // its strings are the engine's own copies
   const struct verbs_transport *transport;
   void *carrier; // the transport's state
-  uint32_t supports;
+  uint32_t carries, supports; // by the transport, and by what answers there
   struct loop_timer *tick, *deadline, *clearing;
 
   // The verb under way

@@ -44,6 +44,12 @@ static void reborn(struct verbs *e) {
   distrust(e);
 }
 
+// A service is another process each time it is started; that is no return of one that led.
+static void forget_service(struct verbs *e) {
+  if (verbs_rests(e))
+    e->incarnation[0] = 0;
+}
+
 static void place(struct verbs *e, enum verbs_place now) {
   enum verbs_place before = e->place;
   bool led = e->promoted != 0 || e->resumed;
@@ -51,6 +57,7 @@ static void place(struct verbs *e, enum verbs_place now) {
   if (now == PLACE_DOWN) {
     if (e->seen && before != PLACE_DOWN)
       died(e);
+    forget_service(e);
     return;
   }
   if ((e->seen && before == PLACE_DOWN && !verbs_rests(e)) || (led && now == PLACE_SECONDARY))
@@ -159,7 +166,7 @@ static void take_hello(struct verbs *e, const struct verb_reply *reply) {
   char names[96];
   e->greeted = true;
   if (supports != NULL)
-    e->supports &= verb_set(supports) | VERB_BIT(VERB_HELLO);
+    e->supports = e->carries & (verb_set(supports) | VERB_BIT(VERB_HELLO));
   uint32_t lacks = verb_needed(e->settings.replication) & ~e->supports;
   if (e->transport->blind)
     lacks &= ~VERB_BIT(VERB_POS);
@@ -183,6 +190,7 @@ static void take_held(struct verbs *e, enum verb verb, int rc) {
   e->stage = 0;
   e->stopped = verb == VERB_STOP;
   e->place = down ? PLACE_DOWN : PLACE_SECONDARY;
+  forget_service(e);
 }
 
 static void take_promoted(struct verbs *e) {

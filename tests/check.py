@@ -18,7 +18,7 @@ import time
 
 FIRST = ["all", "netns-ready"]
 LANES = ((["netns-short-e2e"],),
-         (["netns-short-fence"], ["pure"], ["packaging"], ["unit"], ["scenario"], ["explore"], ["sim"], ["mutate-short"]),
+         (["netns-short-fence"], ["pure"], ["packaging"], ["unit"], ["outside"], ["scenario"], ["explore"], ["sim"], ["mutate-short"]),
          (["VARIANT=asan", "unit"], ["VARIANT=asan", "scenario"], ["VARIANT=asan", "fuzz-replay"]))
 COUNTS = ((re.compile(r"^\[  PASSED  \] (\d+) test", re.M), ("passed",)),
           (re.compile(r"^\[  FAILED  \] (\d+) test\(s\), listed below", re.M), ("failed",)),

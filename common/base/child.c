@@ -20,6 +20,8 @@
 
 struct stream {
   struct child_output *output;
+  char *text;
+  size_t max;
   struct loop_io *io;
   int fd; // -1: closed
 };
@@ -116,12 +118,11 @@ static int set_files(posix_spawn_file_actions_t *files, int in, int out, int err
   return rc == 0 ? posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1) : rc;
 }
 
-// The descriptors are all above 2: any daemon has those open.
-static int spawn(struct child *child, const struct child_settings *settings, int in, int out, int err) {
+int child_spawn(const char *const *argv, const char *const *extra, int in, int out, int err, pid_t *pid) {
   char *environment[CHILD_ENVIRONMENT_MAX + 1];
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_t files;
-  int rc = -build_environment(environment, settings->environment);
+  int rc = -build_environment(environment, extra);
   if (rc != 0)
     return -rc;
   if ((rc = posix_spawnattr_init(&attributes)) != 0)
@@ -131,8 +132,7 @@ static int spawn(struct child *child, const struct child_settings *settings, int
     if (rc == 0)
       rc = set_files(&files, in, out, err);
     if (rc == 0)
-      rc = posix_spawnp(&child->pid, settings->argv[0], &files, &attributes,
-                        (char *const *)(uintptr_t)settings->argv, environment);
+      rc = posix_spawnp(pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environment);
     posix_spawn_file_actions_destroy(&files);
   }
   posix_spawnattr_destroy(&attributes);
@@ -156,7 +156,7 @@ static int start(struct child *child, const struct child_settings *settings) {
   if (rc == 0 && (fcntl(out[0], F_SETFL, O_NONBLOCK) != 0 || fcntl(err[0], F_SETFL, O_NONBLOCK) != 0))
     rc = -errno;
   if (rc == 0)
-    rc = spawn(child, settings, in, out[1], err[1]);
+    rc = child_spawn(settings->argv, settings->environment, in, out[1], err[1], &child->pid);
   close_fd(&in);
   close_fd(&out[1]);
   close_fd(&err[1]);
@@ -199,8 +199,8 @@ static bool read_chunk(struct stream *stream) {
     return false;
   }
   struct child_output *output = stream->output;
-  size_t room = CHILD_OUTPUT_MAX - output->size, kept = (size_t)size < room ? (size_t)size : room;
-  memcpy(output->text + output->size, chunk, kept);
+  size_t room = stream->max - output->size, kept = (size_t)size < room ? (size_t)size : room;
+  memcpy(stream->text + output->size, chunk, kept);
   output->size += kept;
   output->cut |= kept < (size_t)size;
   return true;
@@ -282,15 +282,21 @@ static bool watch_all(struct child *child) {
   return child->io != NULL && child->out.io != NULL && child->err.io != NULL;
 }
 
-static struct child *child_new(struct loop *loop, child_fn *fn, void *arg) {
+static struct stream stream_into(struct child_output *output, char *text, size_t size) {
+  if (text == NULL || size == 0)
+    return (struct stream){.output = output, .text = output->text, .max = CHILD_OUTPUT_MAX, .fd = -1};
+  memset(text, 0, size);
+  return (struct stream){.output = output, .text = text, .max = size - 1, .fd = -1};
+}
+
+static struct child *child_new(struct loop *loop, const struct child_settings *settings, child_fn *fn, void *arg) {
   struct child *child = calloc(1, sizeof *child);
   if (child == NULL)
     return NULL;
   child->loop = loop;
-  child->pidfd = child->out.fd = child->err.fd = -1;
-
-  child->out.output = &child->result.out;
-  child->err.output = &child->result.err;
+  child->pidfd = -1;
+  child->out = stream_into(&child->result.out, settings->output, settings->output_size);
+  child->err = stream_into(&child->result.err, NULL, 0);
   child->fn = fn;
   child->arg = arg;
   child->started = clock_now();
@@ -307,7 +313,7 @@ int child_run(struct child **out, struct loop *loop, const struct child_settings
   *out = NULL;
   if (settings->timeout_ms <= 0 || settings->argv[0] == NULL || settings->input_size > CHILD_INPUT_MAX)
     return -EINVAL;
-  struct child *child = child_new(loop, fn, arg);
+  struct child *child = child_new(loop, settings, fn, arg);
   if (child == NULL)
     return -ENOMEM;
   int rc = start(child, settings);

@@ -28,6 +28,8 @@ struct child_settings {
   const void *input;              // its standard input, copied; NULL: /dev/null
   size_t input_size;
   int64_t timeout_ms; // positive
+  char *output;       // where its standard output goes, with a 0 after it, in place of result.out.text, which is
+  size_t output_size; // too small for some; until the callback. NULL: it goes there
 };
 
 struct child_output {
@@ -52,6 +54,10 @@ typedef void child_fn(void *arg, const struct child_result *);
 // started, and then nothing is left of it: -ENOENT (no such program), -EACCES, -EINVAL, -E2BIG, ... Processes
 // that it leaves behind in its group live on unless the deadline comes: a command may start a broker.
 int child_run(struct child **, struct loop *, const struct child_settings *, child_fn *, void *arg);
+
+// Starts a program as child_run does, with these as its standard descriptors, and leaves it to the caller, who
+// reaps it. All three are above 2 and stay the caller's. 0 and *pid, or a negative errno.
+int child_spawn(const char *const *argv, const char *const *environment, int in, int out, int err, pid_t *pid);
 
 pid_t child_pid(const struct child *); // also its process group
 

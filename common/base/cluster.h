@@ -89,6 +89,7 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct conf_texts streams; // redis: whose tails a rejoin keeps
     struct conf_map options; // what only its driver knows
     int replication; // enum replication
     uint64_t max_lag_bytes;
@@ -96,6 +97,8 @@ struct cluster_conf {
     bool strict;
     struct conf_texts commands[VERB_COUNT]; // exec: by enum verb
     struct conf_texts command;              // coprocess
+    const char *agent;       // ocf: "ocf:PROVIDER:TYPE"; "" with others
+    const char *unit;        // systemd; "" with others
     uint32_t verb_timeout_ms;
   } broker;
 
@@ -141,6 +144,9 @@ void cluster_free(struct cluster_conf *); // a cleared struct is allowed
 // What holds between the keys, and what derives from others; called by cluster_load. Errors go to conf.
 void cluster_complete(struct cluster_conf *, struct conf *);
 void cluster_complete_health(struct cluster_conf *, struct conf *); // of it: health, groups, dead_when
+
+// Is it the name of a service of systemd's: what a unit's name may hold, and ".service" at its end?
+bool cluster_is_service(const char *name);
 
 // Of drivers that are driven by verbs: what they need is there, and nothing of another driver's.
 void cluster_complete_driver(struct cluster_conf *, struct conf *);

@@ -35,11 +35,40 @@ static void check_commands(const struct cluster_conf *c, struct conf *conf) {
                verb_names(lacks, names, sizeof names), cluster_replication_name(c));
 }
 
+bool cluster_is_service(const char *name) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
+  static const char suffix[] = ".service";
+  size_t length = strlen(name), end = sizeof suffix - 1;
+  return length > end && length <= 255 && name[strspn(name, allowed)] == 0 && strcmp(name + length - end, suffix) == 0;
+}
+
+// What one driver cannot do without, and no other one has.
+static void check_own(const char *path, bool given, bool mine, const char *driver, const char *allowed,
+                      struct conf *conf) {
+  if (mine && !given)
+    conf_error(conf, "broker", "\"%s\" is missing, which driver \"%s\" needs; allowed: %s", path, driver, allowed);
+  if (given && !mine)
+    conf_error(conf, path, "\"%s\" is given, but only driver \"%s\" has it; allowed: nothing here", path, driver);
+}
+
+static void check_services(const struct cluster_conf *c, struct conf *conf) {
+  bool ocf = c->broker.driver == DRIVER_OCF, systemd = c->broker.driver == DRIVER_SYSTEMD;
+  check_own("broker.agent", c->broker.agent[0] != 0, ocf, "ocf",
+            "a resource agent, as in \"ocf:heartbeat:pgsql\"", conf);
+  check_own("broker.unit", c->broker.unit[0] != 0, systemd, "systemd", "a service, as in \"activemq.service\"", conf);
+}
+
 void cluster_complete_driver(struct cluster_conf *c, struct conf *conf) {
+  bool coprocess = c->broker.driver == DRIVER_COPROCESS;
+  check_command(&c->broker.command, "broker.command", coprocess, "coprocess", conf);
+  if (coprocess && c->broker.command.count == 0)
+    conf_error(conf, "broker.command",
+               "\"broker.command\" is missing, driver \"coprocess\" needs it; allowed: [ \"/PROGRAM\", \"ARGUMENT\", … ]");
   check_commands(c, conf);
+  check_services(c, conf);
   if (c->broker.driver == DRIVER_POSTGRESQL)
     cluster_complete_postgresql(c, conf);
-  else if (c->broker.options.count > 0)
+  else if (c->broker.driver != DRIVER_OCF && c->broker.options.count > 0)
     conf_error(conf, "broker.options", "\"broker.options\" is given, but driver \"%s\" has none; allowed: nothing here",
                cluster_driver_name(c));
 }

@@ -49,8 +49,29 @@ static bool is_interface(const char *text) {
   return !strpbrk(text, "/ :") && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 }
 
+// Of a cluster manager's: "ocf:PROVIDER:TYPE".
+static bool is_resource_agent(const char *text) {
+  static const char standard[] = "ocf:";
+  const char *provider = text + sizeof standard - 1;
+  if (strncmp(text, standard, sizeof standard - 1) != 0)
+    return text[0] == 0;
+  size_t length = strcspn(provider, ":/");
+  const char *type = provider + length + 1;
+  return length > 0 && provider[length] == ':' && type[0] != 0 && strcspn(type, ":/") == strlen(type) &&
+         provider[0] != '.' && type[0] != '.';
+}
+
+static bool is_unit(const char *text) {
+  return text[0] == 0 || cluster_is_service(text);
+}
+
 static bool is_path(const char *text) {
   return *text == '/';
+}
+
+static bool is_stream(const char *text) {
+  size_t length = strlen(text);
+  return length >= 1 && length <= 128 && strpbrk(text, " \t\r\n") == NULL;
 }
 
 // ---- the table ----
@@ -164,7 +185,7 @@ static const struct conf_key keys[] = {
     {.path = "broker", .type = CONF_GROUP, .fallback = "",
      .help = "The broker that is kept as a pair."},
     {.path = "broker.driver", .type = CONF_WORD, .words = "none|redis|postgresql|exec|coprocess|ocf|systemd|library",
-     .later = "coprocess|ocf|systemd", .fallback = "none", AT(broker.driver),
+     .fallback = "none", AT(broker.driver),
      .help = "Which kind of broker; none: only virtual_ip moves."},
     {.path = "broker.address", .type = CONF_TEXT, .min = 0, .max = 64, ADDRESS, .fallback = "",
      AT(broker.address),
@@ -178,9 +199,14 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.streams", .type = CONF_TEXTS, .min = 0, .max = CONF_ITEMS_MAX, .fits = is_stream,
+     .allowed = "a name or pattern of 1 to 128 characters without blanks, as in \"orders\" or \"pay*\"", .fallback = "",
+     .example = "[ \"orders\", \"pay*\" ]", AT(broker.streams),
+     .help = "With redis: the streams, by name or pattern as in KEYS, of which what only this node holds is kept in an orphan "
+             "file before it discards its data for the new master's (tanist orphans). Other data is not kept."},
     {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
      .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
-             "log_file, conninfo."},
+             "log_file, conninfo. ocf: the resource agent's parameters; NAME__NODE is for that node alone."},
     {.path = "broker.replication", .type = CONF_WORD, .words = "sync|async|shared|none",
      .fallback = "", .otherwise = "\"none\" with the drivers none, exec, ocf and systemd, else \"sync\"", .example = "\"sync\"",
      AT(broker.replication),
@@ -200,6 +226,17 @@ static const struct conf_key keys[] = {
              "\"start\" ]; monitor, promote and demote must be given. What they are told and what they answer is "
              "in tanist-drivers(7)."},
     VERBS(VERB_ROW)
+    {.path = "broker.command", COMMAND, AT(broker.command),
+     .help = "With coprocess: the program's path and its arguments. It is started once, is asked verbs on its standard input, "
+             "and answers on its standard output: tanist-drivers(7)."},
+    {.path = "broker.agent", .type = CONF_TEXT, .min = 0, .max = 120, .fits = is_resource_agent,
+     .allowed = "a resource agent as \"ocf:PROVIDER:TYPE\"", .fallback = "", AT(broker.agent),
+     .example = "\"ocf:heartbeat:pgsql\"",
+     .help = "With ocf, and only then: the resource agent. One that needs a cluster manager's database is of no use; "
+             "tanist-drivers(7) says which do."},
+    {.path = "broker.unit", .type = CONF_TEXT, .min = 0, .max = 255, .fits = is_unit,
+     .allowed = "the name of a service of systemd's, as in \"activemq.service\"", .fallback = "", AT(broker.unit),
+     .help = "With systemd, and only then: the service that runs on the master alone."},
     {.path = "broker.verb_timeout_ms", DURATION(100, HOUR_MS), .fallback = "10000", AT(broker.verb_timeout_ms),
      .help = "With exec and its like: what start, promote, demote, rejoin or stop have not done by then is ended, ms."},
     {.path = "health", .reload = true, .type = CONF_LIST, .fallback = "", .min = 0, .max = CLUSTER_CHECKS_MAX, AT(check),

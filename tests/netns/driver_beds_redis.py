@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pair of Redis, driven by the built-in driver, by the commands of etc/drivers, or by the co-process of etc/drivers."""
 
-import os
 import pathlib
 
 import driver_bed
-import redis_test
+import redis_bed
 import space
 from driver_bed import ROOT, Process
 
@@ -14,7 +13,7 @@ class Client:
     """What the cases ask of a client, over a connection of its own."""
 
     def __init__(self, port, timeout):
-        self.redis = redis_test.Client(port, timeout)
+        self.redis = redis_bed.Client(port, timeout)
 
     def write(self, key, value):
         self.redis("SET", key, value)
@@ -25,13 +24,13 @@ class Client:
     def closed(self):
         """Whether the server has closed the connection, or does within half a second."""
         self.redis.socket.settimeout(0.5)
-        return redis_test.closed(self.redis)
+        return redis_bed.closed(self.redis)
 
     def close(self):
         self.redis.close()
 
 
-class Redis(Process, redis_test.Redis):
+class Redis(Process, redis_bed.Redis):
     def client(self, timeout=2.0):  # pylint: disable=arguments-differ
         return Client(self.port, timeout)
 
@@ -46,16 +45,16 @@ class RedisBed(driver_bed.Bed):
     name = "redis"
     lacks = {"commands": "the driver talks to Redis itself: there is no command to hang",
              "start": "the driver leaves it to the service manager to start Redis",
-             "orphan": "not kept by the driver yet"}
+             "orphan": "not kept by the driver yet", "program": "there is no program beside the agent"}
 
     def address(self, which):
-        return f"127.0.0.1:{redis_test.PORTS[which]}"
+        return f"127.0.0.1:{redis_bed.PORTS[which]}"
 
     def broker_options(self, which):
         return ""
 
     def start(self, which, *arguments):
-        return Redis(str(self.folder), redis_test.PORTS[which], *arguments)
+        return Redis(str(self.folder), redis_bed.PORTS[which], *arguments)
 
     def nowhere(self):
         """An address that takes packets and never answers."""
@@ -73,7 +72,7 @@ class RedisBed(driver_bed.Bed):
 
 class ExecBed(RedisBed):
     name = "exec"
-    lacks = {}
+    lacks = {"program": "each command is a program of its own: there is none that could go mad"}
     every_ms, timeout_ms = 200, 1000
     verbs = ("monitor", "pos", "start", "promote", "demote", "pause", "resume", "evict", "waitpos", "rejoin", "sync", "stop")
     starts = False  # the verb start is configured
@@ -84,12 +83,12 @@ class ExecBed(RedisBed):
         programs.mkdir(exist_ok=True)
         server = programs / "redis-server"
         if not server.exists():
-            server.symlink_to(redis_test.shutil.which("redis-server") or "/usr/bin/redis-check-rdb")
+            server.symlink_to(redis_bed.shutil.which("redis-server") or "/usr/bin/redis-check-rdb")
         return programs
 
     def server_conf(self, which):
         path = self.folder / f"redis-{which}.conf"
-        path.write_text(f"port {redis_test.PORTS[which]}\ndir {self.folder}\nsave \"\"\n"
+        path.write_text(f"port {redis_bed.PORTS[which]}\ndir {self.folder}\nsave \"\"\n"
                         f"repl-diskless-sync-delay 0\nlogfile {self.folder}/redis-{which}.log\n", encoding="utf-8")
         return path
 
@@ -130,4 +129,38 @@ PATH={self.programs()}:$PATH exec {ROOT}/etc/drivers/exec-redis "$@"
         return f"  verb_timeout_ms = {self.verb_timeout_ms};\n  commands = {{\n{commands}\n  }};"
 
 
-assert os.path.exists(ROOT / "etc" / "drivers")
+class CoprocessBed(ExecBed):
+    """The template of etc, behind a program that does not answer the verbs in `hang`, says what is in `says` before
+    each request, and ends when there is `exits`."""
+
+    name = "coprocess"
+    lacks = {"start": "the template leaves it to the service manager to start Redis",
+             "stop": "the template leaves it to the service manager to end Redis"}
+    every_ms, timeout_ms = 100, 800
+
+    def says(self, data):
+        new = self.folder / "says.new"
+        new.write_bytes(data)
+        new.rename(self.folder / "says")
+
+    def exits(self):
+        (self.folder / "exits").touch()
+
+    def broker_options(self, which):
+        (self.folder / "hang").mkdir(exist_ok=True)
+        program = self.folder / "program"
+        program.write_text(f"""#!/usr/bin/env python3
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "{ROOT}/etc/drivers/coprocess-redis"], stdin=subprocess.PIPE, text=True)
+for line in sys.stdin:
+    if os.path.exists("{self.folder}/exits"):
+        os.unlink("{self.folder}/exits")
+        sys.exit("out of order")
+    if os.path.exists("{self.folder}/says"):
+        os.write(1, open("{self.folder}/says", "rb").read())
+    if not os.path.exists("{self.folder}/hang/" + line.split()[1]):
+        child.stdin.write(line)
+        child.stdin.flush()
+""", encoding="utf-8")
+        program.chmod(0o755)
+        return f'  verb_timeout_ms = {self.verb_timeout_ms};\n  command = [ "{program}" ];'

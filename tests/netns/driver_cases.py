@@ -423,7 +423,7 @@ def case_a_hung_command_is_ended(bed):
     assert refuses(broker.client())
 
 
-@needs("commands")
+@needs("commands", "stop")
 def case_who_cannot_be_demoted_is_stopped(bed):
     bed.verb_timeout_ms = 1500
     broker, probe = alone(bed)
@@ -433,6 +433,39 @@ def case_who_cannot_be_demoted_is_stopped(bed):
     probe.reach("hold", 2, 2 * bed.slack)
     assert refuses(broker.client(timeout=0.5)) if bed.runs(broker) else True
     probe.wait(lambda line: "had to be stopped" in line, mark, bed.slack)
+
+
+@needs("program")
+def case_a_program_gone_mad_is_survived(bed):
+    """Garbage, endless lines, answers to what nobody asked, a flood of events: left out, and the work goes on."""
+    broker, probe = alone(bed)
+    probe.reach("lead", 2, bed.slack)
+    epoch = 2
+    for data in (b"\0\xff%%% = \n\n*\n* \n1\n", b"x" * 100000 + b"\n", b"999999 0 position=1\n0 8\n1 8 role=master\n",
+                 b"* no/name\n* position position=99999999999999999999\n", b"* changed\n" * 500,
+                 b"* changed incarnation=%zz\n" + b"1 0 " + b"k=v " * 2000 + b"\n"):
+        bed.says(data)
+        for mode in ("hold", "lead"):
+            epoch += 2
+            probe.reach(mode, epoch, bed.slack)
+        bed.written(broker, "x", epoch)
+    bed.says(b"")
+    probe.reach("hold", epoch + 2, bed.slack)
+    assert not any(" dead=1" in line for line in probe.lines)
+
+
+@needs("program")
+def case_a_program_that_ends_is_started_again(bed):
+    _, probe = alone(bed)
+    probe.reach("lead", 2, bed.slack)
+    probe.wait(changed(reachable=1), timeout=bed.slack)
+    for _ in range(3):
+        mark = probe.mark()
+        bed.exits()
+        view = fields(probe.wait(changed(reachable=0, dead=0), mark, bed.slack))
+        assert "out of order" in view["trouble"] and "started again" in view["trouble"], view
+        probe.wait(changed(reachable=1, writable=1), mark, bed.slack)
+    probe.reach("hold", 2, bed.slack)
 
 
 @needs("commands", "start")

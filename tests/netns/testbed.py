@@ -189,7 +189,7 @@ class Member:
         data.mkdir(exist_ok=True)
         settings = {"bind": "0.0.0.0", "port": REDIS_PORT, "protected-mode": "no", "dir": data, "save": '""',
                     "appendonly": "yes", "appendfsync": "everysec", "repl-diskless-sync-delay": 0,
-                    "loglevel": "notice"}
+                    "loglevel": "notice"} | self.cluster.redis_settings
         text = "".join(f"{key} {value}\n" for key, value in settings.items())
         (self.home / "redis.conf").write_text(text, encoding="utf-8")
         # Debian's redis-tools carries the whole server under the name of its checker; it goes by its name.
@@ -260,6 +260,7 @@ class Cluster:
         self.broker_options = broker_options  # the reference broker's
         if FENCE and "fence" not in more:
             self.more += f'\nfence = {{ mechanism = "{FENCE}"; }};\n'
+        self.redis_settings = {}  # of redis.conf, beside what Member.start_redis gives
         self.wire = Wire()
         self.a, self.b, self.w = (Member(self, *who) for who in (("a", 1), ("b", 2), ("w", 9)))
         self.nodes, self.members = (self.a, self.b), (self.a, self.b, self.w)

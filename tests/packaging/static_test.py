@@ -80,6 +80,14 @@ def the_manuals_are_clean(build):
         expect(f"{page.name}: {found}", not found and "NAME" in said)
 
 
+def every_manual_is_in_one_package(build):
+    debian = "".join(path.read_text() for path in sorted((PACKAGING / "debian").glob("*.manpages")))
+    spec = (PACKAGING / "tanist.spec").read_text()
+    for page in sorted((PACKAGING / "man").iterdir()):
+        expect(f"{page.name} belongs into one of packaging/debian/*.manpages", debian.count(f"/{page.name}\n") == 1)
+        expect(f"{page.name} belongs under one %files of packaging/tanist.spec", spec.count(f"/{page.name}*\n") == 1)
+
+
 def one_version_everywhere(build):
     version = makefile("VERSION")
     expect("packaging/debian/changelog names another version than the Makefile",
@@ -97,7 +105,7 @@ def every_exported_function_is_a_symbol_of_the_package(build):
 
 CASES = (completions_are_those_of_the_programs, bash_completes_commands_options_and_files,
          other_shells_read_their_completions, every_command_and_option_is_in_the_manual,
-         the_daemons_options_are_in_their_manuals, the_manuals_are_clean, one_version_everywhere,
+         the_daemons_options_are_in_their_manuals, the_manuals_are_clean, every_manual_is_in_one_package, one_version_everywhere,
          every_exported_function_is_a_symbol_of_the_package)
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ static size_t input_size;
 
 static void print_view(const char *what) {
   const struct broker_view *v = broker_view(broker);
-  printf("%" PRId64 " %s reachable=%d dead=%d writable=%d link=%d position=%" PRIu64 ":%" PRIu64
+  printf("%" PRId64 " %s reachable=%d dead=%d writable=%d unfit=%d link=%d position=%" PRIu64 ":%" PRIu64
          " peer=%" PRIu64 ":%" PRIu64 " state=%s incarnation=%s trouble=%s\n",
-         clock_now().us, what, v->reachable, v->dead, v->writable, v->link, v->position.epoch,
+         clock_now().us, what, v->reachable, v->dead, v->writable, v->unfit, v->link, v->position.epoch,
          v->position.offset, v->peer.epoch, v->peer.offset, v->state, v->incarnation, v->trouble);
 }
 
@@ -127,7 +127,7 @@ static int open_listed(char **argv, const struct broker_watch *watch, const char
       .username = argv[6],
       .password_file = argv[7],
       .incarnation = "",
-      .replication = REPLICATION_ASYNC,
+      .replication = broker_find(argv[1]) && broker_find(argv[1])->replicates ? REPLICATION_SYNC : REPLICATION_NONE,
       .beat_ms = (uint32_t)atoi(argv[8]),
       .lease_ms = (uint32_t)atoi(argv[9]),
       .probe_every_ms = (uint32_t)atoi(argv[10]),

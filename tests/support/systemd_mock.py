@@ -44,7 +44,7 @@ class Unit:
     def __init__(self, manager, name, spec):
         self.manager, self.name, self.spec = manager, name, spec
         self.path = MAIN_OBJ + "/unit/" + "".join(c if c.isalnum() else "_%02x" % ord(c) for c in name)
-        self.pid, self.job, self.stopping, self.limit = 0, None, False, None
+        self.pid, self.job, self.stopping, self.limit, self.again = 0, None, False, None, None
         self.load = spec.get("load", "loaded")
         manager.AddObject(self.path, UNIT_IFACE, {
             "Id": name, "LoadState": self.load, "ActiveState": "inactive", "SubState": "dead",
@@ -65,6 +65,9 @@ class Unit:
         """A new job, which takes the place of the one that there was."""
         if self.job:
             self.end("canceled")
+        if self.again:
+            GLib.source_remove(self.again)
+            self.again = None
         self.manager.next_job += 1
         self.job = (self.manager.next_job, f"{MAIN_OBJ}/job/{self.manager.next_job}")
         path = self.job[1]
@@ -78,6 +81,11 @@ class Unit:
         self.job = None
         self.manager.EmitSignal(MAIN_IFACE, "JobRemoved", "uoss",
                                 [dbus.UInt32(number), dbus.ObjectPath(path), self.name, result])
+
+    def start_again(self):
+        self.again = None
+        self.begin(self.start)
+        return False
 
     def start(self):
         if self.active() in ("active", "reloading"):
@@ -128,7 +136,7 @@ class Unit:
         result = "success" if clean else "signal" if os.WIFSIGNALED(status) else "exit-code"
         if not self.stopping and self.spec.get("restart", "no") != "no":
             self.show("activating", "auto-restart", MainPID=dbus.UInt32(0), Result=result)
-            GLib.timeout_add(100, lambda: self.begin(self.start) and False)
+            self.again = GLib.timeout_add(100, self.start_again)
             return
         state = ("inactive", "dead") if clean else ("failed", "failed")
         self.show(*state, MainPID=dbus.UInt32(0), Result=result)

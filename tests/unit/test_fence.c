@@ -332,6 +332,23 @@ static void test_one_owner(void **state) {
   assert_int_equal(fence_check(fence), 0);
 }
 
+static void test_nothing_to_keep_apart(void **state) {
+  (void)state;
+  need_namespace();
+  struct fence_settings settings = small();
+  settings.kernel = "off";
+  struct fence *second = NULL;
+  assert_int_equal(fence_open(&fence, &settings, &error), 0);
+  assert_int_equal(fence_open(&second, &settings, &error), settings.address_count > 0 ? -EPERM : 0);
+  fence_free(second, false);
+  second = NULL;
+  fence_free(fence, true);
+  settings.address_count = 0;
+  assert_int_equal(fence_open(&fence, &settings, &error), 0);
+  assert_int_equal(fence_open(&second, &settings, &error), 0);
+  fence_free(second, false);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, teardown)
   const struct CMUnitTest tests[] = {
@@ -340,6 +357,7 @@ int main(void) {
       TEST(as_much_as_allowed),         TEST(rungs_fall_and_fit),
       TEST(names_do_not_meet),          TEST(removed_by_another),
       TEST(sleep_closes_first),         TEST(one_owner),
+      TEST(nothing_to_keep_apart),
       TEST(netlink_comes_too_late),     TEST(netlink_removed_by_another),
       TEST(netlink_wants_a_long_lease), TEST(says_what_is_not_covered),
       TEST(survey_leaves_nothing),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/redis_info.h"
+#include "agent/redis_kept.h"
 #include "agent/redis_trouble.h"
 #include "agent/resp.h"
 
@@ -182,6 +183,66 @@ static void reads_info_of_a_secondary(void **state) {
   assert_int_equal(info.port, 6379);
 }
 
+#define DISK(in_progress, due, write, rewrite)                                                               \
+  "# Persistence\r\nloading:0\r\nrdb_last_bgsave_status:ok\r\naof_enabled:1\r\naof_rewrite_in_progress:" in_progress  \
+  "\r\naof_rewrite_scheduled:" due "\r\naof_last_bgrewrite_status:" rewrite                                \
+  "\r\naof_last_write_status:" write "\r\n"
+
+static void told(struct redis_kept *kept, const char *link, const char *disk) {
+  redis_kept_link(kept, link, strlen(link));
+  redis_kept_disk(kept, disk, strlen(disk));
+}
+
+static void a_copy_counts_once_it_is_in_the_file(void **state) {
+  (void)state;
+  struct redis_kept kept;
+  redis_kept_forget(&kept);
+  assert_true(redis_kept_written(&kept));
+  told(&kept, "id=7 addr=127.0.0.1:7001", DISK("1", "0", "ok", "ok"));
+  assert_false(redis_kept_filed(&kept));
+  assert_false(redis_kept_stuck(&kept));
+  told(&kept, "id=7 addr=127.0.0.1:7001", DISK("0", "1", "ok", "err"));
+  assert_false(redis_kept_filed(&kept));
+  assert_true(redis_kept_stuck(&kept));
+  told(&kept, "id=7 addr=127.0.0.1:7001", DISK("0", "0", "ok", "ok"));
+  assert_true(redis_kept_filed(&kept));
+  assert_string_equal(redis_kept_trouble(&kept, true), "");
+  told(&kept, "id=7 addr=127.0.0.1:7001", DISK("1", "0", "ok", "ok")); // an ordinary one
+  assert_true(redis_kept_filed(&kept));
+  told(&kept, "id=9 addr=127.0.0.1:7001", DISK("1", "0", "ok", "ok")); // another copy
+  assert_false(redis_kept_filed(&kept));
+  told(&kept, "", DISK("0", "0", "ok", "ok"));
+  assert_false(redis_kept_filed(&kept)); // not attached yet
+  told(&kept, "id=9 addr=127.0.0.1:7001", DISK("0", "0", "err", "ok"));
+  assert_false(redis_kept_written(&kept));
+  assert_false(redis_kept_filed(&kept));
+}
+
+static void refusals_say_what_to_do(void **state) {
+  (void)state;
+  static const struct {
+    const char *error;
+    enum redis_refusal kind;
+    const char *advice;
+  } cases[] = {
+      {"MISCONF Errors writing to the AOF file: No space left on device", REFUSAL_FAILS, "goes on by itself then"},
+      {"MISCONF Redis is configured to save RDB snapshots, but ...", REFUSAL_FAILS, "its log says more"},
+      {"READONLY You can't write against a read only replica.", REFUSAL_FAILS, "beside the agent"},
+      {"OOM command not allowed when used memory > 'maxmemory'.", REFUSAL_SHARED, "maxmemory-policy evict"},
+      {"NOREPLICAS Not enough good replicas to write.", REFUSAL_ALONE, "sets it to 1 or 0"},
+      {"BUSY Redis is busy running a script.", REFUSAL_SHARED, "FUNCTION KILL ends it"},
+      {"NOPERM this user has no permissions", REFUSAL_OF_PROBE, "+set ~tanist:probe"},
+      {"ERR unknown command 'SET'", REFUSAL_OF_PROBE, "unknown command"},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    char text[REDIS_TROUBLE_MAX];
+    assert_int_equal(redis_trouble_write(text, "", "tanist:probe", cases[i].error, strlen(cases[i].error)),
+                     cases[i].kind);
+    assert_non_null(strstr(text, cases[i].advice));
+    assert_true(strlen(text) < REDIS_TROUBLE_MAX - 1); // nothing is cut off
+  }
+}
+
 static void info_may_be_cut_or_absurd(void **state) {
   (void)state;
   struct redis_info info;
@@ -237,6 +298,8 @@ int main(void) {
       cmocka_unit_test(writes_commands),
       cmocka_unit_test(reads_info_of_a_master),
       cmocka_unit_test(reads_info_of_a_secondary),
+      cmocka_unit_test(a_copy_counts_once_it_is_in_the_file),
+      cmocka_unit_test(refusals_say_what_to_do),
       cmocka_unit_test(info_may_be_cut_or_absurd),
       cmocka_unit_test(keyspace_tells_whether_there_are_keys),
       cmocka_unit_test(troubles_say_what_to_do),

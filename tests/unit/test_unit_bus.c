@@ -8,32 +8,22 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/unit_bus.h"
+#define UNITS "{\"units\": {" \
+  "\"good.service\": {\"command\": [\"sleep\", \"1000\"]}," \
+  "\"again.service\": {\"command\": [\"sleep\", \"1000\"], \"restart\": \"always\"}," \
+  "\"stubborn.service\": {\"command\": [\"sleep\", \"1000\"], \"stubborn\": true}," \
+  "\"slow.service\": {\"start\": \"hang\"}," \
+  "\"broken.service\": {\"start\": \"fail\"}," \
+  "\"masked.service\": {\"load\": \"masked\"}}}"
+#include "tests/support/systemd_bed.h"
 
-#define PYTHON "/usr/bin/python3" // dbusmock is a package of Debian's, for Debian's interpreter
 #define PATIENCE_US 20000000
-
-extern char **environ;
-
-static char directory[64], socket_path[96], configuration[96];
-static pid_t bus_pid, manager_pid;
-
-static const char units[] = "{\"units\": {"
-                            "\"good.service\": {\"command\": [\"sleep\", \"1000\"]},"
-                            "\"again.service\": {\"command\": [\"sleep\", \"1000\"], \"restart\": \"always\"},"
-                            "\"stubborn.service\": {\"command\": [\"sleep\", \"1000\"], \"stubborn\": true},"
-                            "\"slow.service\": {\"start\": \"hang\"},"
-                            "\"broken.service\": {\"start\": \"fail\"},"
-                            "\"masked.service\": {\"load\": \"masked\"}}}";
 
 static struct bed {
   struct loop *loop;
@@ -44,80 +34,6 @@ static struct bed {
   unsigned changes;
   char why[UNIT_TEXT_SIZE], invocation[33];
 } bed;
-
-// ---- the bus and the manager ----
-
-// Without its words on stderr: dbus-daemon complains of limits that it may not raise.
-static pid_t spawn(const char *const *argv) {
-  pid_t pid = -1;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  assert_int_equal(posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ), 0);
-  posix_spawn_file_actions_destroy(&actions);
-  return pid;
-}
-
-static void end(pid_t *pid) {
-  if (*pid <= 0)
-    return;
-  kill(*pid, SIGCONT);
-  kill(*pid, SIGKILL);
-  waitpid(*pid, NULL, 0);
-  *pid = 0;
-}
-
-static void start_bus(void) {
-  char option[128];
-  snprintf(option, sizeof option, "--config-file=%s", configuration);
-  unlink(socket_path);
-  bus_pid = spawn((const char *const[]){"dbus-daemon", option, "--nofork", "--nopidfile", "--nosyslog", NULL});
-  for (int i = 0; i < 2000 && access(socket_path, F_OK) != 0; i++)
-    usleep(10000);
-  assert_int_equal(access(socket_path, F_OK), 0);
-}
-
-static void start_manager(void) {
-  manager_pid = spawn((const char *const[]){PYTHON, "-B", "-m", "dbusmock", "--system", "--logfile", "/dev/null",
-                                            "--template", "tests/support/systemd_mock.py", "--parameters", units, NULL});
-}
-
-static bool installed(void) {
-  return system(PYTHON " -c 'import dbusmock' 2>/dev/null && command -v dbus-daemon >/dev/null") == 0;
-}
-
-static int set_up(void **unused) {
-  (void)unused;
-  snprintf(directory, sizeof directory, "/tmp/tanist-bus-XXXXXX");
-  if (!installed() || mkdtemp(directory) == NULL)
-    return 0;
-  char address[128];
-  snprintf(socket_path, sizeof socket_path, "%s/bus", directory);
-  snprintf(configuration, sizeof configuration, "%s/bus.conf", directory);
-  snprintf(address, sizeof address, "unix:path=%s", socket_path);
-  setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
-  FILE *f = fopen(configuration, "w");
-  if (f == NULL)
-    return -1;
-  fprintf(f,
-          "<busconfig><listen>%s</listen><policy context='default'><allow user='*'/><allow own='*'/>"
-          "<allow send_destination='*'/><allow eavesdrop='true'/></policy></busconfig>",
-          address);
-  fclose(f);
-  start_bus();
-  start_manager();
-  return 0;
-}
-
-static int tear_down(void **unused) {
-  (void)unused;
-  end(&manager_pid);
-  end(&bus_pid);
-  unlink(socket_path);
-  unlink(configuration);
-  rmdir(directory);
-  return 0;
-}
 
 // ---- the bed ----
 
@@ -400,15 +316,8 @@ static void without_a_bus_it_says_so(void **unused) {
   close_unit();
 }
 
-static void names_of_services(void **unused) {
+static void it_must_be_a_service(void **unused) {
   (void)unused;
-  assert_true(unit_bus_is_service("activemq.service"));
-  assert_true(unit_bus_is_service("a@b-c\\x2d.service"));
-  assert_false(unit_bus_is_service(".service"));
-  assert_false(unit_bus_is_service("activemq"));
-  assert_false(unit_bus_is_service("data.mount"));
-  assert_false(unit_bus_is_service("a b.service"));
-  assert_false(unit_bus_is_service("/etc/systemd/system/a.service"));
   struct unit_bus *none = NULL;
   const struct unit_watch watch = {NULL, on_changed};
   assert_int_equal(unit_bus_open(&none, NULL, "activemq", &watch), -EINVAL);
@@ -416,7 +325,7 @@ static void names_of_services(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names_of_services),
+      cmocka_unit_test(it_must_be_a_service),
       cmocka_unit_test(a_unit_is_started_and_stopped),
       cmocka_unit_test(a_look_tells_what_is_now),
       cmocka_unit_test(the_death_of_its_process_is_told),

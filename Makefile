@@ -270,7 +270,7 @@ tidy: ## read the code with clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
 analyze: ## read the code with cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppress=missingIncludeSystem $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
+	  --suppressions-list=tests/tidy/cppcheck.txt -DCORE_LAYOUT=$(CORE_LAYOUT)U $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
 format: ## lay the code out by .clang-format
 	clang-format -i $(SOURCES)
 clean: ## remove what was built

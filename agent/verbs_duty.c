@@ -134,7 +134,7 @@ void verbs_orphan_path(const struct verbs *e, char *path, size_t size) {
 static bool next_follow(struct verbs *e, enum verb *verb) {
   char orphan[WORDS_VALUE_SIZE];
   bool lost = e->link == SWITCH_OFF && clock_now().us - e->joined_at.us > REJOIN_US;
-  if (!e->held || !verbs_replicates(e) || !verbs_can(e, VERB_REJOIN))
+  if (!e->held || e->place == PLACE_DOWN || !verbs_replicates(e) || !verbs_can(e, VERB_REJOIN))
     return false;
   if (e->joined && e->joined_epoch == e->duty.epoch && !lost)
     return false;

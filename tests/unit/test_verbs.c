@@ -203,7 +203,8 @@ static void run_until(const char *verb) {
 static uint32_t order(int mode, uint64_t epoch, bool paused, bool sync) {
   static uint32_t serial;
   unsigned done = bed.done;
-  struct broker_duty duty = {.serial = ++serial,
+  serial++;
+  struct broker_duty duty = {.serial = serial,
                              .mode = (uint8_t)mode,
                              .master = mode == BROKER_LEAD ? VOTER_A : VOTER_B,
                              .epoch = epoch,
@@ -372,7 +373,8 @@ static void each_answer_is_told_in_words(void **state) {
     if (strstr(view()->trouble, cases[i].word) == NULL || strstr(view()->trouble, "promote (") == NULL)
       fail_msg("%d: %s", cases[i].rc, view()->trouble);
     bool waits = cases[i].rc == VERB_BEHIND || cases[i].rc == VERB_BUSY;
-    assert_int_equal(view()->reachable, waits); // or the other node could not lead
+    assert_int_equal(view()->unfit, !waits); // or the other node could not lead
+    assert_int_equal(view()->reachable, cases[i].rc != NEVER);
     bed.says[VERB_PROMOTE] = "note=own-words";
     bed.rc[VERB_PROMOTE] = 1;
     run_ms(500);

@@ -118,6 +118,10 @@ $(PARTS): $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(B
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
+# What NAME_bed.c has is for test_NAME and test_NAME_*.
+UNIT_BEDS := $(patsubst tests/unit/%_bed.c,%,$(wildcard tests/unit/*_bed.c))
+bed_of = $(filter $(B)/tests/unit/test_$(1) $(B)/tests/unit/test_$(1)_%,$(UNIT)): $(B)/tests/unit/$(1)_bed.o
+$(foreach bed,$(UNIT_BEDS),$(eval $(call bed_of,$(bed))))
 $(B)/tests/support/%: $(B)/tests/support/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent)
 # What of the base it takes: the ballot's real reader and writer, and the epoch history.

@@ -64,9 +64,9 @@ MUTATIONS = (
     core("numbers-of-old-session", "beat", "  peer->echo = 0;\n", "",
          "section 3: a restarted sender's numbers are held against it"),
     Mutation("session-taken-back", "section 8: a session that was replaced is taken again",
-             (("common/base/seal.c", "if (peer->retired[i] == session)", "if (session == 0)"),), "test_seal"),
+             (("common/base/seal.c", "if (peer->retired[i] == session)", "if (session == 0)"),), "test_seal_replay"),
     Mutation("late-first-beat", "section 8: a session's first beat that was held back drives the living session out",
-             (("common/base/seal.c", "  peer->floor = peer->seq;\n", ""),), "test_seal"),
+             (("common/base/seal.c", "  peer->floor = peer->seq;\n", ""),), "test_seal_replay"),
     # ---- the lease ----
     core("lease-from-answer", "role", "lease_end(sent->at,", "lease_end(s->now,",
          "L4: the lease is counted from the answer"),

@@ -90,6 +90,7 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct conf_texts streams; // redis: whose tails a rejoin keeps
     struct conf_map options; // what only its driver knows
     int replication; // enum replication
     uint64_t max_lag_bytes;

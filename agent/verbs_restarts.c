@@ -36,6 +36,9 @@ bool verbs_worn_out(const struct verbs *e, char text[static VERBS_TROUBLE_MAX]) 
     return false;
   if (allowed(e) == 0)
     snprintf(text, VERBS_TROUBLE_MAX,
+             "the broker does not run, and is not started again (policy.restart_max = 0): start it");
+  else
+    snprintf(text, VERBS_TROUBLE_MAX,
              "the broker was started again %u times in %u s and does not run: see its log, and start it "
              "(policy.restart_max)",
              allowed(e), *e->settings.restart_window_ms / 1000);

@@ -128,7 +128,7 @@ void verbs_orphan_path(const struct verbs *e, char *path, size_t size) {
   path[0] = 0;
   if (e->settings.orphans == NULL || e->settings.orphans[0] == 0 || orphans_make(e->settings.orphans) != 0)
     return;
-  snprintf(path, size, "%s/%" PRIu64 "-%" PRId64, e->settings.orphans, e->duty.epoch, clock_wall_ms());
+  snprintf(path, size, "%s/" ORPHANS_NAME, e->settings.orphans, e->duty.epoch, clock_wall_ms());
 }
 
 static bool next_follow(struct verbs *e, enum verb *verb) {

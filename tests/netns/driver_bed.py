@@ -47,6 +47,11 @@ class Bed:
         self.folder, self.stack = pathlib.Path(folder), []
         self.children = set()  # of the brokers: what may be there when a test ends
 
+    @staticmethod
+    def missing():
+        """Why this driver cannot be tried here at all; "" if it can."""
+        return ""
+
     # ---- what a driver's bed brings ----
 
     def address(self, which):

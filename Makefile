@@ -118,6 +118,10 @@ $(PARTS): $(filter-out $(B)/agent/ctl.o,$(CTL)) $(AGENT) $(WITNESS) $(PAGES) $(B
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent) $(call pkg,--libs,cmocka)
 $(B)/tests/unit/test_tracecheck: $(TRACE)
+# What NAME_bed.c has is for test_NAME and test_NAME_*.
+UNIT_BEDS := $(patsubst tests/unit/%_bed.c,%,$(wildcard tests/unit/*_bed.c))
+bed_of = $(filter $(B)/tests/unit/test_$(1) $(B)/tests/unit/test_$(1)_%,$(UNIT)): $(B)/tests/unit/$(1)_bed.o
+$(foreach bed,$(UNIT_BEDS),$(eval $(call bed_of,$(bed))))
 $(B)/tests/support/%: $(B)/tests/support/%.o $(PARTS)
 	$(CC) $(LDFLAGS_ALL) -o $@ $(LINKED) $(LIBS_agent)
 # What of the base it takes: the ballot's real reader and writer, and the epoch history.
@@ -270,7 +274,7 @@ tidy: ## read the code with clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
 analyze: ## read the code with cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppress=missingIncludeSystem $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
+	  --suppressions-list=tests/tidy/cppcheck.txt -DCORE_LAYOUT=$(CORE_LAYOUT)U $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))
 format: ## lay the code out by .clang-format
 	clang-format -i $(SOURCES)
 clean: ## remove what was built

@@ -51,6 +51,9 @@ static void print_notes(FILE *f, const struct cluster_conf *c) {
     fprintf(
         f,
         "note: fence.kernel is \"off\": a stopped agent's virtual IP and ports stay open past the lease\n");
+  if (c->fence.agent_required)
+    fprintf(f, "note: fence.agent.required is true: a failover takes longer by what the fence device takes to turn a node\n"
+               "      off, and waits without end while it fails\n");
   if (c->broker.driver == DRIVER_REDIS)
     fprintf(f, "note: Redis acknowledges before its secondary has the write; nothing is lost only of what a "
                "client has\n"

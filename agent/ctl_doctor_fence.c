@@ -66,6 +66,13 @@ static void try_fence(struct fence *fence, const struct lane *lane, struct docto
   seen->late_us = last - until.us;
 }
 
+static void note_gap(void *arg, const char *word, const char *sentence) {
+  struct doctor_fence_trial *seen = arg;
+  (void)word;
+  if (seen->gaps < DOCTOR_GAPS_MAX)
+    snprintf(seen->gap[seen->gaps++], sizeof seen->gap[0], "%s", sentence);
+}
+
 static void trial(const struct doctor *d, struct doctor_fence_trial *seen) {
   char name[32];
   struct lane lane = {.from = -1};
@@ -87,6 +94,7 @@ static void trial(const struct doctor *d, struct doctor_fence_trial *seen) {
   if (seen->error == 0) {
     seen->mechanism = fence_mechanism(fence);
     try_fence(fence, &lane, seen);
+    fence_gaps(fence, note_gap, seen);
     fence_free(fence, true);
   }
   if (lane.to >= 0)
@@ -119,6 +127,18 @@ void doctor_judge_fence(struct doctor *d, const struct doctor_fence_trial *seen)
   }
 }
 
+void doctor_judge_gaps(struct doctor *d, const struct json *status_fence, const struct doctor_fence_trial *seen) {
+  const struct json *notes = json_get(status_fence, "notes");
+  const char *mechanism = json_get_text(status_fence, "mechanism", NULL);
+  if (mechanism != NULL)
+    doctor_say(d, DOCTOR_OK, "the running agent's kernel fence is by %s, %s", mechanism,
+               json_get_text(status_fence, "kernel", "?"));
+  for (size_t i = 0; mechanism != NULL && i < json_count(notes); i++)
+    doctor_say(d, DOCTOR_NOTE, "%s: %s", mechanism, json_as_text(json_at(notes, i), "?"));
+  for (size_t i = 0; mechanism == NULL && i < seen->gaps; i++)
+    doctor_say(d, DOCTOR_NOTE, "%s: %s", seen->mechanism, seen->gap[i]);
+}
+
 void doctor_fence(struct doctor *d) {
   struct doctor_fence_trial seen = {0};
   if (d->self == VOTER_W) {
@@ -138,4 +158,5 @@ void doctor_fence(struct doctor *d) {
   }
   trial(d, &seen);
   doctor_judge_fence(d, &seen);
+  doctor_judge_gaps(d, json_get(d->status, "fence"), &seen);
 }

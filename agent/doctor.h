@@ -63,6 +63,7 @@ void doctor_judge_path(struct doctor *, unsigned voter, const struct json *path)
 void doctor_judge_clock(struct doctor *, unsigned voter, const struct json *clock);
 
 #define DOCTOR_FENCE_MS 1000 // so long is it armed
+#define DOCTOR_GAPS_MAX 8
 struct doctor_fence_trial {
   int error;       // of opening or arming, negative errno; 0: tried
   const char *why; // in words, with an error
@@ -70,8 +71,12 @@ struct doctor_fence_trial {
   bool leaked;     // passed before it was armed
   unsigned passed; // datagrams while it was armed
   int64_t late_us; // the last one that passed was sent so long after the deadline; negative: before it
+  size_t gaps;     // what this mechanism does not cover, and why none better is in use
+  char gap[DOCTOR_GAPS_MAX][512];
 };
 void doctor_judge_fence(struct doctor *, const struct doctor_fence_trial *);
+// What the running agent's fence is and does not cover, by its status; without one, what the trial's does not.
+void doctor_judge_gaps(struct doctor *, const struct json *status_fence, const struct doctor_fence_trial *);
 
 // `effective`: CapEff of the process that counts, `whose` in words.
 void doctor_judge_capabilities(struct doctor *, uint64_t effective, const char *whose);

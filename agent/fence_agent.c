@@ -133,7 +133,7 @@ static void judge(const struct fence_agent *f, const struct child_result *result
 static void run(struct fence_agent *f, enum job job);
 
 static void check_again(struct fence_agent *f) {
-  loop_timer_in(f->timer, FENCE_AGENT_CHECK_MS * INT64_C(1000));
+  loop_timer_in(f->timer, (f->settings.check_ms != 0 ? f->settings.check_ms : FENCE_AGENT_CHECK_MS) * INT64_C(1000));
 }
 
 static void note_check(struct fence_agent *f, const char *trouble) {

@@ -22,7 +22,7 @@ struct fence_agent_settings { // all of it must outlive the fence agent
   const struct conf_texts *command; // argv; empty: there is no device
   const struct conf_map *options;
   const char *node; // to be turned off
-  int64_t monitor_ms, off_ms; // 0: as above
+  int64_t monitor_ms, off_ms, check_ms; // 0: as above
 };
 
 struct fence_agent_watch {

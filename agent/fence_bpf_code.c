@@ -119,15 +119,15 @@ static void try_read(struct code *c, int offset, int to, int size) {
 // offset < 0: at R8. What cannot be read is no such packet, nor will the kernel take it for one.
 static void read_packet(struct code *c, int offset, int to, int size) {
   unsigned read = new_label(c), pull = new_label(c);
-  try_read(c, offset, to, size);
+  try_read(c, offset, to, size);                                         // as it lies
   go_if(c, BPF_JEQ, BPF_REG_0, 0, read);                                 // got it
   copy(c, BPF_REG_1, BPF_REG_6);                                         // else it may lie in another page:
   load(c, BPF_W, BPF_REG_2, BPF_REG_6, offsetof(struct __sk_buff, len)); // of the whole packet
   go_if(c, BPF_JLE, BPF_REG_2, PULL_MAX, pull);                          //   that may be short,
   set(c, BPF_REG_2, PULL_MAX);                                           //   its beginning
   label_here(c, pull);
-  call(c, BPF_FUNC_skb_pull_data); // is brought to where it can be read
-  try_read(c, offset, to, size);
+  call(c, BPF_FUNC_skb_pull_data);       // is brought to where it can be read
+  try_read(c, offset, to, size);         // now
   go_if(c, BPF_JNE, BPF_REG_0, 0, PASS); // there is not so much of it
   label_here(c, read);
 }
@@ -207,11 +207,11 @@ static void write_not_ours(struct code *c) {
 
 static void write_dispatch(struct code *c) {
   load(c, BPF_W, BPF_REG_1, BPF_REG_6, offsetof(struct __sk_buff, protocol)); // EtherType, in network order
-  go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_IP), IPV4);
-  go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_IPV6), IPV6);
+  go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_IP), IPV4);                        // IPv4
+  go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_IPV6), IPV6);                      // IPv6
   if (c->place != FENCE_BPF_LOOPBACK)
-    go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_ARP), ARP);
-  go(c, PASS); // none of those that an address of ours can be in
+    go_if(c, BPF_JEQ, BPF_REG_1, htons(ETH_P_ARP), ARP); // ARP, which loopback does not speak
+  go(c, PASS);                                           // none of those that an address of ours can be in
 }
 
 static void write_ipv4(struct code *c) {
@@ -219,40 +219,40 @@ static void write_ipv4(struct code *c) {
   label_here(c, IPV4);
   read_packet(c, 0, HEADER, 20); // the header without options
   if (c->place != FENCE_BPF_OUT)
-    go_if_in4(c, target, virtual_ips(c), DROP);
+    go_if_in4(c, target, virtual_ips(c), DROP); // for a virtual IP
   if (c->place != FENCE_BPF_IN)
-    go_if_in4(c, source, virtual_ips(c), DROP);
+    go_if_in4(c, source, virtual_ips(c), DROP); // from one
   if (c->place == FENCE_BPF_LOOPBACK) {
     go(c, PASS); // ports are open to this node itself
     return;
   }
-  load(c, BPF_B, BPF_REG_1, BPF_REG_10, HEADER + 9); // the protocol
-  go_if(c, BPF_JNE, BPF_REG_1, IPPROTO_TCP, PASS);
+  load(c, BPF_B, BPF_REG_1, BPF_REG_10, HEADER + 9);  // the protocol
+  go_if(c, BPF_JNE, BPF_REG_1, IPPROTO_TCP, PASS);    // fence.ports are TCP's
   load(c, BPF_H, BPF_REG_1, BPF_REG_10, HEADER + 6);  // the fragment's offset
   go_if(c, BPF_JSET, BPF_REG_1, htons(0x1fff), PASS); // a later one has no ports, and is worth nothing alone
   go_if_in4(c, c->place == FENCE_BPF_IN ? source : target, peers(c), PASS); // the other node's broker
   load(c, BPF_B, BPF_REG_8, BPF_REG_10, HEADER);                            // version and length
   compute(c, BPF_AND, BPF_REG_8, 15);                                       // length, in words,
   compute(c, BPF_LSH, BPF_REG_8, 2);                                        // in bytes
-  go(c, PORT);
+  go(c, PORT);                                                              // which one?
 }
 
 // Looks behind extension headers until R9 is TCP or ICMPv6.
 static void write_extension(struct code *c) {
   unsigned known = new_label(c), fragment = new_label(c), next = new_label(c);
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_TCP, TCP6);
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_ICMPV6, NEIGHBOUR);
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_HOPOPTS, known);
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_ROUTING, known);
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_DSTOPTS, known);
-  go_if(c, BPF_JNE, BPF_REG_9, IPPROTO_FRAGMENT, PASS); // something else: no port, no neighbour
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_TCP, TCP6);         // ports
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_ICMPV6, NEIGHBOUR); // perhaps neighbour discovery
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_HOPOPTS, known);    // options for each hop,
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_ROUTING, known);    //   a route,
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_DSTOPTS, known);    //   options for the target: passed over
+  go_if(c, BPF_JNE, BPF_REG_9, IPPROTO_FRAGMENT, PASS);    // something else: no port, no neighbour
   label_here(c, known);
-  read_packet(c, -1, SHORT, 8); // the extension's beginning
-  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_FRAGMENT, fragment);
-  load(c, BPF_B, BPF_REG_1, BPF_REG_10, SHORT + 1); // its length without the first 8 bytes, in eights
-  compute(c, BPF_LSH, BPF_REG_1, 3);                // in bytes
+  read_packet(c, -1, SHORT, 8);                             // the extension's beginning
+  go_if(c, BPF_JEQ, BPF_REG_9, IPPROTO_FRAGMENT, fragment); // which has no length
+  load(c, BPF_B, BPF_REG_1, BPF_REG_10, SHORT + 1);         // its length without the first 8 bytes, in eights
+  compute(c, BPF_LSH, BPF_REG_1, 3);                        // in bytes
   put(c, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_8, BPF_REG_1, 0, 0); // it is passed over
-  go(c, next);
+  go(c, next);                                                     // but for
   label_here(c, fragment);
   load(c, BPF_H, BPF_REG_1, BPF_REG_10, SHORT + 2);   // the fragment's offset
   go_if(c, BPF_JSET, BPF_REG_1, htons(0xfff8), PASS); // as with IPv4
@@ -267,20 +267,20 @@ static void write_neighbour(struct code *c) {
   read_packet(c, -1, ICMP6, 24);                // type, code, checksum, 4 bytes, and the address it is about
   load(c, BPF_B, BPF_REG_1, BPF_REG_10, ICMP6); // the type
   go_if(c, BPF_JNE, BPF_REG_1, c->place == FENCE_BPF_IN ? 135 : 136, PASS); // solicitation, advertisement
-  go_if_in6(c, ICMP6 + 8, virtual_ips(c), DROP);
-  go(c, PASS);
+  go_if_in6(c, ICMP6 + 8, virtual_ips(c), DROP);                            // about a virtual IP
+  go(c, PASS);                                                              // about another
 }
 
 static void write_ipv6(struct code *c) {
   int source = HEADER + 8, target = HEADER + 24;
   label_here(c, IPV6);
-  read_packet(c, 0, HEADER, 40);
+  read_packet(c, 0, HEADER, 40); // the header
   if (c->place != FENCE_BPF_OUT)
-    go_if_in6(c, target, virtual_ips(c), DROP);
+    go_if_in6(c, target, virtual_ips(c), DROP); // for a virtual IP
   if (c->place != FENCE_BPF_IN)
-    go_if_in6(c, source, virtual_ips(c), DROP);
+    go_if_in6(c, source, virtual_ips(c), DROP); // from one
   if (c->place == FENCE_BPF_LOOPBACK) {
-    go(c, PASS);
+    go(c, PASS); // as with IPv4
     return;
   }
   load(c, BPF_B, BPF_REG_9, BPF_REG_10, HEADER + 6); // the next header
@@ -290,8 +290,8 @@ static void write_ipv6(struct code *c) {
   go(c, DROP); // nobody sends so many
   write_neighbour(c);
   label_here(c, TCP6);
-  go_if_in6(c, c->place == FENCE_BPF_IN ? source : target, peers(c), PASS);
-  go(c, PORT);
+  go_if_in6(c, c->place == FENCE_BPF_IN ? source : target, peers(c), PASS); // the other node's broker
+  go(c, PORT);                                                              // which port?
 }
 
 static void write_port(struct code *c) {
@@ -301,7 +301,7 @@ static void write_port(struct code *c) {
   load(c, BPF_H, BPF_REG_1, BPF_REG_10, SHORT + (in ? 2 : 0)); // ours
   for (size_t i = 0; i < c->settings->port_count; i++)
     go_if(c, BPF_JEQ, BPF_REG_1, htons(c->settings->port[i]), DROP); // is this one
-  go(c, PASS);
+  go(c, PASS);                                                       // is none of them
 }
 
 // An announcement (by the other node, from an address about itself) is let in: nothing answers it.
@@ -320,17 +320,17 @@ static void write_arp(struct code *c) {
     jump(c, BPF_JMP | BPF_JEQ | BPF_X, BPF_REG_2, BPF_REG_4, 0, PASS); // they are the same
     label_here(c, asks);
   }
-  go_if_in4(c, at + (in ? 24 : 14), virtual_ips(c), DROP);
-  go(c, PASS);
+  go_if_in4(c, at + (in ? 24 : 14), virtual_ips(c), DROP); // about a virtual IP
+  go(c, PASS);                                             // about another
 }
 
 static void write_verdicts(struct code *c) {
   label_here(c, PASS);
-  set(c, BPF_REG_0, TC_ACT_UNSPEC); // whatever others say
-  put(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+  set(c, BPF_REG_0, TC_ACT_UNSPEC);       // whatever others say
+  put(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0); // the verdict is R0
   label_here(c, DROP);
-  set(c, BPF_REG_0, TC_ACT_SHOT); // it is gone
-  put(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+  set(c, BPF_REG_0, TC_ACT_SHOT);         // it is gone
+  put(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0); // likewise
 }
 
 size_t fence_bpf_code(enum fence_bpf_place place, const struct fence_settings *settings, int map,

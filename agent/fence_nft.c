@@ -36,6 +36,7 @@
 #include "common/base/clock.h"
 #include "common/base/cluster.h"
 
+#define NONCES 64 // keys of NFT_FRESH, in turn
 #define TRIES 8 // a try fails if we were away for longer than `fresh`
 
 // ---- the clock ----
@@ -70,7 +71,7 @@ static bool is_never(struct instant at) {
 static int send_order(const struct nft *nft, unsigned order) {
   const struct sockaddr_in to = {
       .sin_family = AF_INET, .sin_port = htons((uint16_t)order), .sin_addr.s_addr = nft->layout.control};
-  if (sendto(nft->orders, "", 0, MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof(to)) >= 0)
+  if (sendto(nft->orders, &nft->nonce, sizeof(nft->nonce), MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof(to)) >= 0)
     return 0;
   return errno == EPERM ? 1 : -errno;
 }
@@ -81,8 +82,14 @@ static int mend(struct nft *nft) {
   return rc < 0 ? rc : -ENOENT;
 }
 
+// The kernel may be short of memory for a moment: an order that nobody saw is given once more.
 static int order(struct nft *nft, unsigned what) {
-  int rc = send_order(nft, what);
+  int rc = 0;
+  for (int i = 0; i < 2 && rc == 0; i++) {
+    if (what == NFT_ORDER_FRESHEN)
+      nft->nonce = (nft->nonce + 1) % NONCES;
+    rc = send_order(nft, what);
+  }
   if (rc == 0)
     return mend(nft);
   return rc < 0 ? rc : 0;

@@ -15,6 +15,7 @@ struct nft {
   bool by_netlink;            // the mechanism "netlink": no lease is moved by datagrams
   struct mnl_socket *netlink; // owns the tables
   int orders;                 // sends the datagrams
+  uint32_t nonce;             // what the present one says: its key in NFT_FRESH
   int64_t slack_us;           // of the kernel's timers: two of its ticks, and a little
   struct instant passes;      // inet: closed from then on; NEVER: sole; PAST: closed
   struct instant answers;     // arp, likewise

@@ -18,6 +18,7 @@
 #include <linux/netfilter_arp.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 
 #define BEFORE_CONNTRACK (-350)
 #define GATE_IN "gate_in"
@@ -192,8 +193,19 @@ static void load_key(struct writer *w, struct nftnl_rule *rule) {
   nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &key, sizeof(key));
 }
 
-static void key_in(struct writer *w, struct nftnl_rule *rule, const char *set) {
-  load_key(w, rule);
+/* What an order says is the key in NFT_FRESH. One key for all would leave its lapsed elements in one row until the
+   kernel collects them, once a second or so; a row that is too long takes no more. */
+static void load_nonce(struct writer *w, struct nftnl_rule *rule) {
+  struct nftnl_expr *e = expression(w, rule, "payload");
+  if (!e)
+    return;
+  nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+  nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+  nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, sizeof(struct udphdr));
+  nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, sizeof(uint32_t));
+}
+
+static void loaded_in(struct writer *w, struct nftnl_rule *rule, const char *set) {
   struct nftnl_expr *e = expression(w, rule, "lookup");
   if (!e)
     return;
@@ -202,10 +214,14 @@ static void key_in(struct writer *w, struct nftnl_rule *rule, const char *set) {
   nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, set_id(set));
 }
 
-// The packet itself changes the set; timeout 0: none.
-static void change(struct writer *w, struct nftnl_rule *rule, const char *set, uint32_t operation,
-                   uint64_t timeout_ms) {
+static void key_in(struct writer *w, struct nftnl_rule *rule, const char *set) {
   load_key(w, rule);
+  loaded_in(w, rule, set);
+}
+
+// The packet itself changes the set; timeout 0: none.
+static void change_loaded(struct writer *w, struct nftnl_rule *rule, const char *set, uint32_t operation,
+                          uint64_t timeout_ms) {
   struct nftnl_expr *e = expression(w, rule, "dynset");
   if (!e)
     return;
@@ -215,6 +231,12 @@ static void change(struct writer *w, struct nftnl_rule *rule, const char *set, u
   nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SET_ID, set_id(set));
   if (timeout_ms > 0)
     nftnl_expr_set_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
+}
+
+static void change(struct writer *w, struct nftnl_rule *rule, const char *set, uint32_t operation,
+                   uint64_t timeout_ms) {
+  load_key(w, rule);
+  change_loaded(w, rule, set, operation, timeout_ms);
 }
 
 // ---- orders: what our own datagrams do on their way out ----
@@ -233,7 +255,8 @@ static void order_end(struct writer *w, struct nftnl_rule *rule) {
 
 static void write_orders(struct writer *w) {
   struct nftnl_rule *rule = order_begin(w, NFT_ORDER_FRESHEN);
-  change(w, rule, NFT_FRESH, NFT_DYNSET_OP_UPDATE, w->layout->fresh_ms);
+  load_nonce(w, rule);
+  change_loaded(w, rule, NFT_FRESH, NFT_DYNSET_OP_UPDATE, w->layout->fresh_ms);
   order_end(w, rule);
   rule = order_begin(w, NFT_ORDER_CLOSE);
   change(w, rule, NFT_LEASE, NFT_DYNSET_OP_DELETE, 0);
@@ -247,7 +270,8 @@ static void write_orders(struct writer *w) {
   order_end(w, rule);
   for (unsigned i = 0; i < NFT_RUNGS; i++) {
     rule = order_begin(w, NFT_ORDER_EXTEND + i);
-    key_in(w, rule, NFT_FRESH);
+    load_nonce(w, rule);
+    loaded_in(w, rule, NFT_FRESH);
     change(w, rule, NFT_LEASE, NFT_DYNSET_OP_UPDATE, w->layout->rung_ms[i]);
     order_end(w, rule);
   }

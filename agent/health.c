@@ -253,9 +253,11 @@ static int open_run(struct health *health, struct loop *loop, size_t i, const ch
   if (!run->timer)
     return -ENOMEM;
   run->status->since = clock_now();
-  // The driver has nothing to say yet: health_broker brings its first word.
-  loop_timer_in(run->timer,
-                run->settings->kind == HEALTH_BROKER ? (int64_t)run->settings->every_ms * 1000 : 0);
+  // The driver has nothing to say yet: health_broker brings its first word, and it has its time for it; a reign that
+  // is taken up again (L10) must not end by a program that is still being started.
+  const struct health_check *s = run->settings;
+  uint32_t ms = s->every_ms > s->timeout_ms ? s->every_ms : s->timeout_ms;
+  loop_timer_in(run->timer, s->kind == HEALTH_BROKER ? (int64_t)ms * 1000 : 0);
   return 0;
 }
 

@@ -39,7 +39,8 @@ static void failed(struct peer_off *p, const char *why_not) {
   struct json *event = note_new(p->agent, "fence-device", "failed");
   json_put_uint(event, "tries", p->tries);
   note(p->agent, event, LOG_ERROR,
-       "%s could not be turned off, so this node, though elected, does not lead: %s. Repair the device (next try in "
+       "%s could not be turned off, so this node, though elected, does not lead: %s. Repair the device (next "
+       "try in "
        "%d s); or turn %s off yourself, and say `tanist force-master --confirm-down %s`",
        other_name(p), why_not, (int)(ms / 1000), other_name(p), other_name(p));
 }
@@ -67,8 +68,8 @@ static void on_timer(void *arg) {
   p->trying = fence_agent_off(p->agent->fence_agent, on_off, p) == 0;
   if (p->trying)
     note(p->agent, note_new(p->agent, "fence-device", "asked"), LOG_WARNING,
-         "the fence device is to turn %s off: this node was elected in epoch %llu, and leads only then", other_name(p),
-         (unsigned long long)p->reign);
+         "the fence device is to turn %s off: this node was elected in epoch %llu, and leads only then",
+         other_name(p), (unsigned long long)p->reign);
   else
     loop_timer_in(p->timer, PEER_OFF_RETRY_MIN_MS * INT64_C(1000));
 }
@@ -122,9 +123,10 @@ const char *peer_off_note(const struct peer_off *p, char *text, size_t size) {
   text[0] = 0;
   if (p->reign != 0)
     snprintf(text, size,
-             "elected in epoch %llu, this node waits for the fence device to turn %s off, and does not lead yet%s%s: "
+             "elected in epoch %llu, this node waits for the fence device to turn %s off, and does not lead "
+             "yet%s%s: "
              "repair the device; or turn %s off yourself, and say `tanist force-master --confirm-down %s`",
-             (unsigned long long)p->reign, other, p->why_not[0] != 0 ? "; the last try failed, " : "", p->why_not,
-             other, other);
+             (unsigned long long)p->reign, other, p->why_not[0] != 0 ? "; the last try failed, " : "",
+             p->why_not, other, other);
   return text;
 }

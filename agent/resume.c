@@ -63,7 +63,7 @@ static bool judged(const struct health_result *health, size_t checks) {
 
 bool resume_report(struct agent *a, struct broker_report *report) {
   const struct core *core = runner_core(a->runner);
-  if (a->unseen && !report->dead)
+  if (a->unseen && !broker_view(a->broker)->dead) /* proof alone: it may only be slow to tell */
     return false;
   a->unjudged = a->unjudged && !report->dead && !judged(health_result(a->health), a->conf.check_count);
   if (a->unjudged)

@@ -196,7 +196,7 @@ static struct address_watch_settings settings(const struct agent *a) {
   for (size_t i = 0; i < s.count; i++)
     s.virtual_ip[i] =
         (struct address_watch_address){a->conf.vip[i].family, a->conf.vip[i].bytes, a->conf.vip[i].interface};
-  for (size_t i = 0; i < peer->address_count && i < ADDRESS_WATCH_MAX; i++) {
+  for (size_t i = 0; i < peer->address_count; i++) {
     const struct net_address *own = &peer->address[i];
     bool six = own->any.sa_family == AF_INET6;
     const void *bytes = six ? (const void *)&own->v6.sin6_addr : (const void *)&own->v4.sin_addr;

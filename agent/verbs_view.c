@@ -56,13 +56,13 @@ static const char *state_of(const struct verbs *e) {
   return e->well ? running_state(e) : "failed";
 }
 
-// A promote that fails, and whatever hangs, must count against this node: the other one may be able to.
+// A promote that fails must count against this node: the other one may be able to.
 static bool unfit(const struct verbs *e) {
   int rc = e->failure.rc;
   enum verb verb = e->failure.verb;
   bool wait = rc == 0 || rc == VERB_BEHIND || rc == VERB_BUSY;
   bool leading = verb == VERB_PROMOTE || verb == VERB_RESUME || verb == VERB_START;
-  return rc == VERB_DEADLINE || (!wait && leading && e->has_duty && e->duty.mode == BROKER_LEAD);
+  return !wait && leading && e->has_duty && e->duty.mode == BROKER_LEAD;
 }
 
 static bool proven_dead(const struct verbs *e) {
@@ -89,13 +89,16 @@ static const char *down_text(const struct verbs *e) {
 }
 
 static void set_trouble(struct verbs *e) {
+  char worn[VERBS_TROUBLE_MAX];
   bool blind = e->settings.replication == REPLICATION_ASYNC && e->transport->blind;
   const char *const causes[] = {
       e->lost,
       e->missing,
+      verbs_worn_out(e, worn) ? worn : "",
+      e->failure.rc != 0 && e->failure.verb == VERB_START ? e->failure.said : "",
+      e->looked ? down_text(e) : "",
       e->failure.rc != 0 ? e->failure.said : "",
       distrust_text(e),
-      down_text(e),
       e->note,
       blind ? "this driver tells no positions: how much a failover would lose is not known" : "",
   };
@@ -108,8 +111,9 @@ void verbs_update_view(struct verbs *e) {
   struct broker_view *view = &e->view;
   bool there = e->lost[0] == 0 && e->missing[0] == 0;
   view->dead = proven_dead(e);
-  view->reachable = there && e->well && !unfit(e);
-  view->writable = view->reachable && leads(e) && e->pause != SWITCH_ON && e->writable != SWITCH_OFF;
+  view->reachable = there && e->well && e->failure.rc != VERB_DEADLINE;
+  view->unfit = unfit(e);
+  view->writable = view->reachable && !view->unfit && leads(e) && e->pause != SWITCH_ON && e->writable != SWITCH_OFF;
   view->link = e->lost[0] == 0 && link_up(e);
   view->position = verbs_position(e);
   view->peer = peer(e);
@@ -125,7 +129,7 @@ static bool position_differs(struct position a, struct position b) {
 
 bool verbs_view_differs(const struct broker_view *a, const struct broker_view *b) {
   return a->reachable != b->reachable || a->dead != b->dead || a->writable != b->writable ||
-         a->link != b->link || position_differs(a->position, b->position) ||
+         a->unfit != b->unfit || a->link != b->link || position_differs(a->position, b->position) ||
          position_differs(a->peer, b->peer) || strcmp(a->state, b->state) != 0 ||
          strcmp(a->trouble, b->trouble) != 0;
 }

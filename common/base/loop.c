@@ -29,7 +29,7 @@ struct watch {
 
 struct loop {
   struct event_base *base;
-  LIST_HEAD(, watch) watches;
+  LIST_HEAD(watches, watch) watches;
 };
 
 // The watch comes first in each, so that loop_free can free them all by its address.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a fence device is required, an election alone lets nobody lead: rule L11, in ARCHITECTURE.md. The reign's lease
-// runs and is renewed, and nothing else of it begins, no record and no duty, until the other node is out of the way:
-// it is off, as the fence device says, or it shows that nothing of any reign runs there.
+// Where a fence device is required, an election alone lets nobody lead: rule L11, in ARCHITECTURE.md. The
+// reign's lease runs and is renewed, and nothing else of it begins, no record and no duty, until the other
+// node is out of the way: it is off, as the fence device says, or it shows that nothing of any reign runs
+// there.
 #include "common/core/lease.h"
 #include "common/core/standing.h"
 #include "common/core/step.h"
@@ -10,13 +11,15 @@ void fencing_stand(struct step *s, enum cause cause) {
   s->core->clear = cause == CAUSE_HANDOVER; /* L8: the other has let go, and said so */
 }
 
-/* An answer to a beat of this candidacy, or of what came of it: no older one, which may have been overtaken. */
+/* An answer to a beat of this candidacy, or of what came of it: no older one, which may have been overtaken.
+ */
 void fencing_beat(struct step *s, unsigned from) {
   struct core *core = s->core;
   const struct beat *beat = &core->peer[from].beat;
   bool asks = core->role == ROLE_CANDIDATE || core_waits(core);
   bool idle = beat->role == ROLE_SECONDARY || beat->role == ROLE_SUSPECT;
-  if (asks && from == other_node(core) && idle && (beat->flags & BEAT_RELEASED) && beat->echo >= core->claim_seq)
+  if (asks && from == other_node(core) && idle && (beat->flags & BEAT_RELEASED) &&
+      beat->echo >= core->claim_seq)
     core->clear = true;
 }
 
@@ -50,7 +53,8 @@ void fencing_over(struct step *s, enum reason why) {
 /* Who is heard gets the time to answer and to let go; who is not, none. */
 static struct instant due_at(const struct core *core) {
   const struct peer *other = &core->peer[other_node(core)];
-  return instant_earlier(core->device_at, instant_plus_us(other->heard, (int64_t)core->config.beat_ms * 2500));
+  return instant_earlier(core->device_at,
+                         instant_plus_us(other->heard, (int64_t)core->config.beat_ms * 2500));
 }
 
 bool fencing_due_at(const struct core *core, struct instant *at) {

@@ -149,8 +149,8 @@ class OcfBed(ServiceBed):
                         os.waitpid(int(entry), 0)
 
     @staticmethod
-    def missing():
-        return "" if os.access(AGENT, os.X_OK) else "the package resource-agents is not installed"
+    def obstacle():
+        return None if os.access(AGENT, os.X_OK) else "the package resource-agents is not installed"
 
     def options(self, which):
         return {"binfile": self.server(), "cmdline_options": self.server_conf(which), "workdir": str(self.folder),
@@ -189,9 +189,9 @@ class SystemdBed(ServiceBed):
                  str(ROOT / "tests" / "support" / "systemd_mock.py"), "--parameters", json.dumps({"units": units}))
 
     @staticmethod
-    def missing():
+    def obstacle():
         mock = subprocess.run([PYTHON, "-c", "import dbusmock"], check=False, stderr=subprocess.DEVNULL)
-        return "" if mock.returncode == 0 and shutil.which("dbus-daemon") else "python3-dbusmock is not installed"
+        return None if mock.returncode == 0 and shutil.which("dbus-daemon") else "python3-dbusmock is not installed"
 
     def run(self, *argv):
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

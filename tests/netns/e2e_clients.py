@@ -13,12 +13,14 @@ PORT = 7788
 class Listeners:
     """A silent server on both nodes, and clients that wait on the virtual IP."""
 
+    ADDRESS, ANY = VIRTUAL_IP, "0.0.0.0"
+
     def __init__(self, cluster, count):
         self.cluster, self.count = cluster, count
         for node in cluster.nodes:
             self.serve(node)
         self.log = cluster.directory / "listeners"
-        waiting = Process("listeners", cluster.client(), self.argv("wait", VIRTUAL_IP, PORT, count), self.log)
+        waiting = Process("listeners", cluster.client(), self.argv("wait", self.ADDRESS, PORT, count), self.log)
         cluster.helpers.append(waiting)
         self.wait("open", count)
 
@@ -27,7 +29,8 @@ class Listeners:
         return [sys.executable, "-B", LISTENERS, *words]
 
     def serve(self, node):
-        server = Process("server of " + node.name, node.space, self.argv("serve", "0.0.0.0", PORT), node.home / "server.log")
+        server = Process("server of " + node.name, node.space, self.argv("serve", self.ANY, PORT),
+                         node.home / "server.log")
         self.cluster.helpers.append(server)
 
     def times(self, word):

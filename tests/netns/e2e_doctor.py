@@ -48,6 +48,9 @@ def test_all_well(directory):
                 expect(f"{examination} was examined: {answer}", "ok" in results(answer, examination))
         text = subprocess.run(["nsenter", "--net=" + master.space.path, BUILD / "tanist", "-s", master.socket, "doctor"],
                               capture_output=True, text=True, timeout=60, check=False).stdout
+        fence = master.status()["fence"]
+        expect(f"what the fence in use does not cover: {text}", f"fence is by {fence['mechanism']}, armed" in text
+               and all(word in text for word in " ".join(fence["notes"]).split()))
         expect(f"for people, by the running agent's file: {text}",
                "0 findings" in text and "was armed for 1000 ms" in text and str(master.config) in text)
 

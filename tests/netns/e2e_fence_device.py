@@ -2,8 +2,11 @@
 """A fence device that is required (fence.agent.required, L11): nobody leads by election before the other node is off."""
 
 import contextlib
+import json
 import os
 
+import e2e_http
+from e2e_client import Page, load
 from e2e_redis import protected, writing
 from testbed import Cluster, always, expect, short, until
 
@@ -51,7 +54,7 @@ class Device:
 
     @property
     def settings(self):
-        return required(self.program)
+        return required(self.program) + e2e_http.MORE
 
 
 def required(program, options=""):
@@ -74,6 +77,12 @@ def nobody_leads(node):
     told = node.ask("explain").stdout
     expect(f"so does explain: {told}", "L11" in told and "--confirm-down" in told)
     expect("and the screen", "NOBODY YET" in node.ask("status").stdout)
+    page = Page(load(), node)
+    expect("a broker on libtanist may not serve", page.serves() is None)
+    page.close()
+    rows = [json.loads(line) for line in node.ask("--json", "history").stdout.splitlines()]
+    expect(f"history has no such reign: {rows}", status["reign"] not in [row["epoch"] for row in rows])
+    expect("/master says no", e2e_http.code(node.cluster, node, "/master") == 503)
     refused = node.ask("switchover")
     expect(f"nothing to hand over: {refused}", refused.returncode == 4 and "fence device" in refused.stderr)
 

@@ -9,9 +9,9 @@ LEASE_MS = 1000
 
 
 @contextlib.contextmanager
-def protected(directory, **options):
+def protected(directory, make=Cluster, **options):
     """A running pair in PAIR, written to through the virtual IP; in the end: nothing confirmed is lost, never two."""
-    with Cluster(directory, driver="redis", lease_ms=LEASE_MS, **options) as cluster:
+    with make(directory, driver="redis", lease_ms=LEASE_MS, **options) as cluster:
         observer = cluster.observe()
         master = cluster.start()
         log = directory / "acknowledged"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// L11: the fence device of a node, slow, failing and answering late, and whoever switches a machine on again. One that
-// says "off" of a machine that is not would be a lie that nothing can stand; it tells none here.
+// L11: the fence device of a node, slow, failing and answering late, and whoever switches a machine on again.
+// One that says "off" of a machine that is not would be a lie that nothing can stand; it tells none here.
 #include "tests/sim/sim.h"
 
 static int64_t effort(void) {
@@ -10,7 +10,8 @@ static int64_t effort(void) {
 void device_order(unsigned node, uint64_t reign) {
   struct process *p = &sim.process[node];
   p->peer_off = reign;
-  trace("%s's fence device is %s", voter_name(node), reign != 0 ? "to turn the other node off" : "to leave it alone");
+  trace("%s's fence device is %s", voter_name(node),
+        reign != 0 ? "to turn the other node off" : "to leave it alone");
   if (reign != 0)
     schedule(sim.now + effort(), WHAT_DEVICE, node, p->life, UINT32_MAX, reign);
 }

@@ -192,7 +192,7 @@ static bool is_held(const struct broker_view *v) {
 }
 static const char *told;
 static bool is_unfit(const struct broker_view *v) {
-  return !v->reachable && driver_says(told);
+  return v->unfit && driver_says(told);
 }
 
 // ---- agents of the package ----

@@ -62,7 +62,7 @@ static bool is_dead(const struct broker_view *v) {
 }
 static const char *told;
 static bool is_unfit(const struct broker_view *v) {
-  return !v->reachable && driver_says(told);
+  return v->unfit && driver_says(told);
 }
 static bool was_dead(const struct broker_view *v) {
   (void)v;

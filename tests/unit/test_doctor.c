@@ -137,6 +137,23 @@ static void the_fence_is_judged(void **state) {
   said_all();
 }
 
+static void what_the_fence_does_not_cover_is_said(void **state) {
+  (void)state;
+  struct doctor_fence_trial trial = {.mechanism = "nft", .gaps = 1, .gap = {"not covered: the time that it slept"}};
+  doctor_judge_gaps(&d, NULL, &trial);
+  said(DOCTOR_NOTE, "nft: not covered: the time that it slept", NULL);
+  struct json *fence = json_new_object(), *notes = json_new_array();
+  json_put_text(fence, "mechanism", "bpf");
+  json_put_text(fence, "kernel", "armed");
+  json_add_text(notes, "not covered: ports of a bridge");
+  json_put(fence, "notes", notes);
+  doctor_judge_gaps(&d, fence, &trial);
+  said(DOCTOR_NOTE, "bpf: not covered: ports of a bridge", NULL);
+  said(DOCTOR_OK, "by bpf, armed", NULL);
+  json_free(fence);
+  said_all();
+}
+
 // ---- rights ----
 
 static void capabilities_are_judged(void **state) {
@@ -322,6 +339,7 @@ int main(void) {
       cmocka_unit_test_setup(paths_are_judged, setup),
       cmocka_unit_test_setup(clocks_are_judged, setup),
       cmocka_unit_test_setup(the_fence_is_judged, setup),
+      cmocka_unit_test_setup(what_the_fence_does_not_cover_is_said, setup),
       cmocka_unit_test_setup(capabilities_are_judged, setup),
       cmocka_unit_test_setup(real_time_is_judged, setup),
       cmocka_unit_test_setup(keys_are_judged, setup),

@@ -26,7 +26,7 @@ static struct bed {
   struct conf_texts command;
   struct conf_map options;
   unsigned checks;
-  int64_t off_ms;
+  int64_t off_ms, check_ms;
   char trouble[FENCE_AGENT_TEXT_MAX], why_not[FENCE_AGENT_TEXT_MAX];
   bool answered;
 } bed;
@@ -88,7 +88,8 @@ static void begin(const char *program) {
 
 /* The look at the start. */
 static const char *looked(void) {
-  struct fence_agent_settings settings = {.command = &bed.command, .options = &bed.options, .node = "b", .off_ms = bed.off_ms};
+  struct fence_agent_settings settings = {.command = &bed.command, .options = &bed.options, .node = "b", .off_ms = bed.off_ms,
+                                          .check_ms = bed.check_ms};
   struct fence_agent_watch watch = {&bed, on_checked};
   assert_int_equal(fence_agent_open(&bed.device, bed.loop, &settings, &watch), 0);
   assert_int_equal(loop_run(bed.loop), 0);
@@ -238,6 +239,25 @@ static void run_until_heard(const char *line) {
   loop_timer_free(waiting.timer);
 }
 
+/* It breaks, and is repaired, between two looks: each is said once. */
+static void test_it_is_looked_at_again_and_again(void **unused) {
+  (void)unused;
+  char broken[112];
+  snprintf(broken, sizeof broken, "%s.broken", script);
+  write_script("[ ! -e $0.broken ] || exit 1");
+  begin(script);
+  bed.check_ms = 20;
+  assert_string_equal(looked(), "");
+  fclose(fopen(broken, "w"));
+  assert_int_equal(loop_run(bed.loop), 0);
+  assert_non_null(strstr(bed.trouble, "\"monitor\" ended with 1"));
+  unlink(broken);
+  assert_int_equal(loop_run(bed.loop), 0);
+  assert_string_equal(bed.trouble, "");
+  assert_int_equal(bed.checks, 3);
+  end();
+}
+
 /* Nobody waits half a minute for a look at the device; that is made up for afterwards. */
 static void test_off_does_not_wait_for_a_look(void **unused) {
   (void)unused;
@@ -315,6 +335,7 @@ int main(void) {
       cmocka_unit_test(test_status_fails),
       cmocka_unit_test(test_it_dies),
       cmocka_unit_test(test_it_hangs),
+      cmocka_unit_test(test_it_is_looked_at_again_and_again),
       cmocka_unit_test(test_off_does_not_wait_for_a_look),
       cmocka_unit_test(test_it_is_broken_off),
       cmocka_unit_test(test_it_is_not_there),

@@ -1,228 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verb engine before a transport that answers what the test says: which verbs it asks for, in which order, and
 // what it makes of the answers.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "agent/broker_verbs.h"
-#include "common/base/clock.h"
-
-#define ALL ((1u << VERB_COUNT) - 1)
-#define NEVER (-1)
-
-static struct bed {
-  struct loop *loop;
-  void *driver;
-  struct verbs *verbs;
-  struct loop_timer *reply, *end;
-  uint32_t supports;
-  bool busy;
-  enum verb verb;
-  struct words words;       // of the newest verb
-  char asked[4096];         // " demote monitor ..."
-  int rc[VERB_COUNT];       // what each answers; NEVER: nothing
-  const char *says[VERB_COUNT]; // "key=value key=value"
-  bool master;              // what monitor answers where rc says 0
-  unsigned kills, changed, done, cleared;
-  bool was_dead; // at some time
-  uint32_t serial, wanted_serial;
-  struct position position;
-  char orphan[64];
-  const char *until; // the loop ends when this verb is begun
-} bed;
-
-// ---- the transport ----
-
-static void put_words(struct words *words, const char *text) {
-  char copy[256], *rest = NULL;
-  snprintf(copy, sizeof copy, "%s", text != NULL ? text : "");
-  for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
-    char *mark = strchr(word, '=');
-    *mark = 0;
-    words_put(words, word, mark + 1);
-  }
-}
-
-static void on_reply(void *arg) {
-  (void)arg;
-  struct verb_reply reply = {.rc = bed.rc[bed.verb]};
-  if ((bed.verb == VERB_MONITOR || bed.verb == VERB_PROBE) && reply.rc == 0 && bed.master)
-    reply.rc = VERB_MASTER;
-  if (reply.rc == 0 && bed.verb == VERB_PROMOTE)
-    bed.master = true;
-  if (reply.rc == 0 && (bed.verb == VERB_DEMOTE || bed.verb == VERB_FENCE || bed.verb == VERB_STOP))
-    bed.master = false;
-  put_words(&reply.words, bed.says[bed.verb]);
-  bed.busy = false;
-  verbs_answer(bed.verbs, &reply);
-}
-
-static int fake_open(void **state, struct verbs *verbs, struct loop *loop, const struct broker_settings *settings,
-                     uint32_t *supports, const char **error) {
-  (void)loop, (void)settings, (void)error;
-  bed.verbs = verbs;
-  *supports = bed.supports;
-  *state = &bed;
-  return 0;
-}
-
-static int fake_begin(void *state, enum verb verb, uint32_t deadline_ms, const struct words *words) {
-  (void)state, (void)deadline_ms;
-  size_t used = strlen(bed.asked);
-  assert_false(bed.busy); // one at a time
-  bed.busy = true;
-  bed.verb = verb;
-  bed.words = *words;
-  snprintf(bed.asked + used, sizeof bed.asked - used, " %s", verb_name(verb));
-  if (bed.rc[verb] != NEVER)
-    loop_timer_in(bed.reply, 0);
-  if (bed.until != NULL && strcmp(bed.until, verb_name(verb)) == 0)
-    loop_stop(bed.loop);
-  return 0;
-}
-
-static void fake_kill(void *state) {
-  (void)state;
-  assert_true(bed.busy);
-  bed.busy = false;
-  bed.kills++;
-  loop_timer_at(bed.reply, INSTANT_NEVER);
-}
-
-static void fake_close(void *state) {
-  (void)state;
-}
-
-static const struct verbs_transport fake = {
-    .open = fake_open, .begin = fake_begin, .kill = fake_kill, .close = fake_close};
-
-// ---- the watcher ----
-
-static void on_changed(void *arg) {
-  (void)arg;
-  bed.changed++;
-  bed.was_dead = bed.was_dead || verbs_view(bed.driver)->dead;
-}
-static void on_done(void *arg, uint32_t serial, struct position position) {
-  (void)arg;
-  bed.done++;
-  bed.serial = serial;
-  bed.position = position;
-  if (serial == bed.wanted_serial)
-    loop_stop(bed.loop);
-}
-static void on_cleared(void *arg) {
-  (void)arg;
-  bed.cleared++;
-}
-static void on_orphaned(void *arg, const char *path) {
-  (void)arg;
-  snprintf(bed.orphan, sizeof bed.orphan, "%s", path);
-}
-static void on_end(void *arg) {
-  loop_stop(arg);
-}
-
-// ---- the bed ----
-
-static int try_open(int replication, uint32_t supports, const char *incarnation, const char **error) {
-  const struct broker_watch watch = {
-      .changed = on_changed, .done = on_done, .cleared = on_cleared, .orphaned = on_orphaned};
-  const struct broker_settings settings = {.cluster = "orders",
-                                           .self = VOTER_A,
-                                           .driver = "fake",
-                                           .address = "127.0.0.1:1",
-                                           .peers = {"10.0.0.1:1", "10.0.0.2:1"},
-                                           .names = {"a", "b"},
-                                           .username = "",
-                                           .password_file = "",
-                                           .replication = (uint8_t)replication,
-                                           .incarnation = incarnation,
-                                           .beat_ms = 20,
-                                           .lease_ms = 100,
-                                           .probe_every_ms = 10,
-                                           .probe_timeout_ms = 50,
-                                           .verb_timeout_ms = 200};
-  memset(&bed, 0, sizeof bed);
-  bed.supports = supports;
-  bed.loop = loop_new();
-  bed.reply = loop_timer_new(bed.loop, on_reply, NULL);
-  bed.end = loop_timer_new(bed.loop, on_end, bed.loop);
-  bed.says[VERB_POS] = "position=7";
-  return verbs_open(&bed.driver, bed.loop, &settings, &watch, &fake, error);
-}
-
-static void open_bed(int replication, uint32_t supports) {
-  const char *error = "";
-  assert_int_equal(try_open(replication, supports, "", &error), 0);
-}
-
-static void close_bed(void) {
-  if (bed.driver != NULL)
-    verbs_close(bed.driver);
-  loop_timer_free(bed.reply);
-  loop_timer_free(bed.end);
-  loop_free(bed.loop);
-}
-
-static void run_ms(int64_t ms) {
-  loop_timer_in(bed.end, ms * 1000);
-  assert_int_equal(loop_run(bed.loop), 0);
-  loop_timer_at(bed.end, INSTANT_NEVER);
-}
-
-static void run_until(const char *verb) {
-  if (bed.busy && strcmp(verb_name(bed.verb), verb) == 0)
-    return;
-  bed.until = verb;
-  run_ms(5000);
-  bed.until = NULL;
-  assert_string_equal(verb_name(bed.verb), verb);
-}
-
-static uint32_t order(int mode, uint64_t epoch, bool paused, bool sync) {
-  static uint32_t serial;
-  unsigned done = bed.done;
-  struct broker_duty duty = {.serial = ++serial,
-                             .mode = (uint8_t)mode,
-                             .master = mode == BROKER_LEAD ? VOTER_A : VOTER_B,
-                             .epoch = epoch,
-                             .paused = paused,
-                             .sync = sync};
-  verbs_apply(bed.driver, &duty);
-  assert_int_equal(bed.done, done); // never from within
-  return serial;
-}
-
-static void reach(int mode, uint64_t epoch, bool paused, bool sync) {
-  bed.wanted_serial = order(mode, epoch, paused, sync);
-  run_ms(5000);
-  assert_int_equal(bed.serial, bed.wanted_serial);
-}
-
-static bool asked(const char *verb) {
-  char word[32];
-  snprintf(word, sizeof word, " %s", verb);
-  return strstr(bed.asked, word) != NULL;
-}
-
-static bool told(const char *key, const char *value) {
-  const char *is = words_get(&bed.words, key);
-  return is != NULL && strcmp(is, value) == 0;
-}
-
-static const struct broker_view *view(void) {
-  return verbs_view(bed.driver);
-}
+#include "tests/unit/verbs_bed.h"
 
 // ---- tests ----
 
@@ -354,7 +133,8 @@ static void each_answer_is_told_in_words(void **state) {
     if (strstr(view()->trouble, cases[i].word) == NULL || strstr(view()->trouble, "promote (") == NULL)
       fail_msg("%d: %s", cases[i].rc, view()->trouble);
     bool waits = cases[i].rc == VERB_BEHIND || cases[i].rc == VERB_BUSY;
-    assert_int_equal(view()->reachable, waits); // or the other node could not lead
+    assert_int_equal(view()->unfit, !waits); // or the other node could not lead
+    assert_int_equal(view()->reachable, cases[i].rc != NEVER);
     bed.says[VERB_PROMOTE] = "note=own-words";
     bed.rc[VERB_PROMOTE] = 1;
     run_ms(500);
@@ -481,6 +261,47 @@ static void a_service_that_died_leads_again_in_another_epoch(void **state) {
   close_bed();
 }
 
+static int starts(void) {
+  int n = 0;
+  for (const char *at = bed.asked; (at = strstr(at, " start")) != NULL; at++)
+    n++;
+  return n;
+}
+
+// What it does each time: is started, ends again.
+static void a_broker_that_ends_again_and_again_is_left_alone(void **state) {
+  (void)state;
+  uint32_t most = 2, window_ms = 3000;
+  open_bed_of(REPLICATION_SYNC, ALL, &most, &window_ms);
+  reach(BROKER_HOLD, 0, false, false);
+  run_until("monitor");
+  run_ms(50); // it has been seen running: what comes is no first start
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  run_ms(2500); // a second, then two, lie between two starts
+  assert_int_equal(starts(), 2);
+  assert_non_null(strstr(view()->trouble, "started again 2 times in 3 s"));
+  bed.asked[0] = 0;
+  run_ms(2500); // the first one is older than the window now
+  assert_int_equal(starts(), 1);
+  bed.asked[0] = 0;
+  most = 0; // a reload
+  run_ms(1500);
+  assert_int_equal(starts(), 0);
+  assert_non_null(strstr(view()->trouble, "policy.restart_max = 0"));
+  close_bed();
+}
+
+static void the_first_start_is_no_restart(void **state) {
+  (void)state;
+  uint32_t most = 0, window_ms = 1000;
+  open_bed_of(REPLICATION_SYNC, ALL, &most, &window_ms);
+  bed.rc[VERB_MONITOR] = bed.rc[VERB_PROBE] = VERB_NOT_RUNNING;
+  order(BROKER_FOLLOW, 2, false, false);
+  run_ms(1500);
+  assert_int_equal(starts(), 1);
+  close_bed();
+}
+
 static void a_service_rests(void **state) {
   (void)state;
   open_bed(REPLICATION_NONE, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
@@ -586,6 +407,8 @@ int main(void) {
       cmocka_unit_test(restarted_while_it_led_is_dead_until_held),
       cmocka_unit_test(came_back_empty_does_not_lead),
       cmocka_unit_test(a_dead_broker_is_proven_dead_held_and_started),
+      cmocka_unit_test(a_broker_that_ends_again_and_again_is_left_alone),
+      cmocka_unit_test(the_first_start_is_no_restart),
       cmocka_unit_test(a_service_rests),
       cmocka_unit_test(a_service_started_anew_is_none_that_came_back),
       cmocka_unit_test(a_service_that_died_leads_again_in_another_epoch),

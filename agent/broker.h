@@ -17,6 +17,7 @@
 
 #include <sys/socket.h>
 
+#include "common/base/conf.h"
 #include "common/base/loop.h"
 #include "common/core/types.h"
 
@@ -66,10 +67,12 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  struct conf_texts streams; // redis: broker.streams
   const struct conf_map *options; // broker.options; NULL: none
   // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
   const char *names[NODES];          // the nodes'
   uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
+  const uint32_t *restart_max, *restart_window_ms; // a reload may change them; NULL: started as often as it ends
   const struct conf_texts *commands; // exec: by enum verb; of no words: not given
   const struct conf_texts *command;  // coprocess
   const char *agent;                 // ocf: "ocf:PROVIDER:TYPE"

@@ -246,10 +246,11 @@ static void redis_close(void *state) {
   redis_link_free(r->own);
   redis_link_free(r->peer);
   redis_link_free(r->writer);
+  redis_tail_close(r->tail);
   loop_timer_free(r->poll);
   loop_timer_free(r->clearing);
   struct broker_settings *s = &r->settings;
-  const char *const owned[] = {s->address, s->peers[0], s->peers[1], s->username, s->password_file};
+  const char *const owned[] = {s->address, s->peers[0], s->peers[1], s->username, s->password_file, s->orphans};
   for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
     free((void *)(uintptr_t)owned[i]);
   free(r);
@@ -261,12 +262,13 @@ static bool copy_settings(struct redis *r, const struct broker_settings *setting
   s->address = strdup(settings->address);
   s->username = strdup(settings->username);
   s->password_file = strdup(settings->password_file);
+  s->orphans = strdup(settings->orphans ? settings->orphans : "");
   for (int i = 0; i < NODES; i++)
     s->peers[i] = strdup(settings->peers[i]);
   snprintf(r->name, sizeof(r->name), "tanist-%.40s-%c", settings->cluster, 'a' + settings->self);
   s->cluster = r->name; // nothing else of the cluster's name is of use here
   s->driver = broker_redis.name;
-  return s->address && s->username && s->password_file && s->peers[0] && s->peers[1];
+  return s->address && s->username && s->password_file && s->orphans && s->peers[0] && s->peers[1];
 }
 
 // REPLICAOF takes host and port apart.
@@ -300,6 +302,15 @@ static int open_own(struct redis *r) {
   return redis_link_new(&r->own, r->loop, &link, &watch);
 }
 
+static void tail_ended(void *arg) {
+  redis_settle(arg);
+}
+
+static void tail_orphaned(void *arg, const char *path) {
+  struct redis *r = arg;
+  r->watch.orphaned(r->watch.arg, path);
+}
+
 static int open_parts(struct redis *r, const struct broker_settings *settings, const char **error) {
   *error = "out of memory";
   r->poll = loop_timer_new(r->loop, on_poll, r);
@@ -315,7 +326,12 @@ static int open_parts(struct redis *r, const struct broker_settings *settings, c
   *error = "broker.address: no usable address of this node's Redis; \"host:port\" is wanted, as in "
            "\"127.0.0.1:6379\"";
   rc = open_own(r);
-  return rc < 0 ? rc : redis_writes_open(r);
+  if (rc == 0)
+    rc = redis_writes_open(r);
+  const struct redis_tail_watch watch = {r, tail_ended, tail_orphaned};
+  if (rc == 0 && r->settings.streams.count > 0)
+    rc = redis_tail_open(&r->tail, r->loop, &r->settings, &watch);
+  return rc;
 }
 
 static int redis_open(void **state, struct loop *loop, const struct broker_settings *settings,

@@ -41,7 +41,7 @@ static const struct ctl_command commands[] = {
     {"freeze", ctl_freeze, "[--cluster C]", "no automatic failover until thawed; survives restarts"},
     {"thaw", ctl_thaw, "[--cluster C]", "automatic failover again"},
     {"orphans", ctl_orphans,
-     "list | show FILE | replay FILE [--from POSITION] -- PROGRAM … | discard FILE [--yes-i-understand FILE]",
+     "list | show FILE | replay FILE [--from POSITION] [--new-ids] -- PROGRAM … | discard FILE [--yes-i-understand FILE]",
      "what a rejoin cut off and kept; on the node itself"},
     {"reset-voter", ctl_reset_voter, "[--name VOTER] [--directory D] [--yes-i-understand VOTER]",
      "set a damaged ballot aside: the voter here starts blank"},

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/ctl_orphans_xadd.h"
 #include "agent/orphans.h"
 #include "common/base/json.h"
 
@@ -26,6 +27,7 @@ struct orphans {
   const struct ctl *ctl;
   char directory[PATH_MAX];
   const char *command, *name, *from, *confirmed;
+  bool new_ids; // XADD with an id of the stream's own
   char **replay; // the program that takes an entry, NULL-terminated; NULL: none
 };
 
@@ -84,12 +86,19 @@ static void print_file(const struct orphans *o, const struct orphans_file *file)
     json_put_uint(row, "entries", file->entries);
     json_put_uint(row, "bytes", file->bytes);
     json_put_bool(row, "damaged", file->damaged);
+    json_put_bool(row, "foreign", file->foreign);
     ctl_print_json(ctl, row);
     json_free(row);
     return;
   }
   fprintf(ctl->out, "%s  ", file->name);
   print_when(ctl->out, file->head.wall_ms);
+  if (file->foreign) {
+    fprintf(ctl->out, "  %" PRIu64 " bytes in the broker's own format, kept before it rejoined epoch %" PRIu64
+            ": look with the broker's tools at %s/%s\n",
+            file->bytes, file->head.master_epoch, o->directory, file->name);
+    return;
+  }
   fprintf(ctl->out, "  %" PRIu64 " entries, %" PRIu64 " bytes, cut off past (%" PRIu64 ", %" PRIu64 ") by epoch %" PRIu64 "%s\n",
           file->entries, file->bytes, file->head.epoch, file->head.position, file->head.master_epoch,
           file->damaged ? "; DAMAGED behind these" : "");
@@ -218,11 +227,34 @@ static int run(char **argv, const struct tanist_orphan_entry *e) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// The same for a command that was given another id, where that is asked for.
+static int run_one(const struct orphans *o, const struct tanist_orphan_entry *e) {
+  struct tanist_orphan_entry fresh = *e;
+  char *data = o->new_ids ? ctl_xadd_with_new_id(e->data, e->size, &fresh.size) : NULL;
+  if (data != NULL)
+    fresh.data = data;
+  else
+    fresh = *e;
+  int rc = run(o->replay, &fresh);
+  free(data);
+  return rc;
+}
+
+static bool adds_to_a_stream(const struct tanist_orphan_entry *e) {
+  size_t size;
+  char *data = ctl_xadd_with_new_id(e->data, e->size, &size);
+  free(data);
+  return data != NULL;
+}
+
 static int stopped(const struct orphans *o, const struct tanist_orphan_entry *e, int rc, uint64_t done) {
   const char *what = rc < 0 ? strerror(-rc) : "it ended with a failure";
+  const char *advice = !o->new_ids && adds_to_a_stream(e)
+                           ? "; a stream that has gone on since takes the entries with --new-ids alone"
+                           : "";
   return ctl_fail(o->ctl, CTL_FAILED,
-                  "%s: %s (%d) at position %" PRIu64 "; %" PRIu64 " before it are replayed. When it is mended, go on with --from %" PRIu64,
-                  o->replay[0], what, rc, e->position, done, e->position);
+                  "%s: %s (%d) at position %" PRIu64 "; %" PRIu64 " before it are replayed%s. When it is mended, go on with --from %" PRIu64,
+                  o->replay[0], what, rc, e->position, done, advice, e->position);
 }
 
 static int replay(struct orphans *o) {
@@ -240,7 +272,7 @@ static int replay(struct orphans *o) {
     return rc;
   signal(SIGPIPE, SIG_IGN);
   while (code == CTL_DONE && (rc = tanist_orphan_next(orphan, &entry)) == 1) {
-    int ended = entry.position < from ? 0 : run(o->replay, &entry);
+    int ended = entry.position < from ? 0 : run_one(o, &entry);
     if (ended != 0)
       code = stopped(o, &entry, ended, done);
     else
@@ -325,6 +357,7 @@ int ctl_orphans(struct ctl *ctl, int argc, char **argv) {
   struct orphans o = {.ctl = ctl, .command = argv[0]};
   const struct ctl_option options[] = {{"--node", &node, NULL},
                                        {"--from", &o.from, NULL},
+                                       {"--new-ids", NULL, &o.new_ids},
                                        {"--yes-i-understand", &o.confirmed, NULL},
                                        {NULL, NULL, NULL}};
   argc = split(&o, argc, argv);

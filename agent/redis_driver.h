@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of the redis driver, shared by its files alone: broker_redis.c (the outside, polling, telling),
-// redis_peer.c (the other node's Redis), redis_writes.c (does it take writes), redis_duty.c (working towards the duty), redis_view.c (what is shown).
+// redis_peer.c (the other node's Redis), redis_writes.c (does it take writes), redis_duty.c (working towards the duty), redis_view.c (what is shown). redis_tail.c stands alone.
 #ifndef TANIST_AGENT_REDIS_DRIVER_H
 #define TANIST_AGENT_REDIS_DRIVER_H
 
@@ -8,6 +8,7 @@
 #include "agent/redis_info.h"
 #include "agent/redis_kept.h"
 #include "agent/redis_link.h"
+#include "agent/redis_tail.h"
 #include "agent/redis_trouble.h"
 
 // Where a Redis is sent that is to follow nobody: it keeps its data, takes no writes, and asks there once a
@@ -74,6 +75,9 @@ struct redis {
   char refusal[REDIS_TROUBLE_MAX];
   uint64_t write_offset;
   struct instant write_asked, write_moved;
+
+  struct redis_tail *tail; // NULL: no broker.streams
+  struct instant tail_asked;
 
   // The duty
   struct broker_duty duty;

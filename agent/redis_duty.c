@@ -18,6 +18,7 @@
 #define PAUSE_MS_MIN 10000
 
 #define REWRITE_EVERY_US 5000000
+#define TAIL_AGAIN_US 1000000
 
 static int64_t since_us(struct instant then, struct instant now) {
   return now.us - then.us;
@@ -150,13 +151,31 @@ static bool peer_leads(const struct redis *r) {
   return since_us(r->since, clock_now()) > (int64_t)r->settings.lease_ms * 1000;
 }
 
+// Where the master cannot go on from where this one stands, Redis discards all that it has and copies. What of
+// the configured streams only this one holds is kept first. Section 9
+static bool tail_is_kept(struct redis *r) {
+  bool empty = !r->has_keys && r->info.offset == 0;
+  if (!r->tail || empty || (r->other_known && redis_info_continues(&r->info, &r->other)))
+    return true;
+  enum redis_tail_state state = redis_tail_state(r->tail);
+  bool again = state == TAIL_FAILED && since_us(r->tail_asked, clock_now()) > TAIL_AGAIN_US;
+  if (r->other_known && (state == TAIL_IDLE || again)) {
+    r->tail_asked = clock_now();
+    redis_tail_keep(r->tail, &(struct redis_tail_from){.epoch = r->epoch,
+                                                       .position = r->info.offset,
+                                                       .master_epoch = r->duty.epoch,
+                                                       .incarnation = r->run_id});
+  }
+  return state == TAIL_KEPT;
+}
+
 static void step_follow(struct redis *r) {
   bool there = redis_points_at(r, r->peer_host, r->peer_port);
   r->hurry = !there || !r->info.link_up;
   if (r->info.master) {
     step_hold(r);
   } else if (!there) {
-    if (peer_leads(r) && may_act(r, STEP_FOLLOW))
+    if (peer_leads(r) && tail_is_kept(r) && may_act(r, STEP_FOLLOW))
       send_follow(r);
   } else if (unpause(r) && r->info.link_up && redis_kept_filed(&r->kept)) {
     r->epoch = r->duty.epoch;
@@ -272,6 +291,8 @@ void redis_duty_new(struct redis *r, const struct broker_duty *former) {
   bool another = former && (!led || former->epoch != r->duty.epoch); // the first one may be one gone on with (L10)
   if (r->duty.mode != BROKER_LEAD || another)
     r->distrust = false;
+  if (r->tail)
+    redis_tail_forget(r->tail);
   r->since = clock_now();
   r->reached = r->untold = r->drain_known = false;
   r->step = STEP_NONE;

@@ -75,6 +75,10 @@ bool redis_info_replication(const char *text, size_t length, struct redis_info *
   if (!info->master && !is(text, length, "role", "slave"))
     return false;
   redis_info_value(text, length, "master_replid", info->id, sizeof(info->id));
+  redis_info_value(text, length, "master_replid2", info->former_id, sizeof(info->former_id));
+  info->former_end = number(text, length, "second_repl_offset");
+  info->backlog = number(text, length, "repl_backlog_first_byte_offset");
+  info->backlog_size = number(text, length, "repl_backlog_histlen");
   info->offset = number(text, length, info->master ? "master_repl_offset" : "slave_repl_offset");
   redis_info_value(text, length, "master_host", info->host, sizeof(info->host));
   info->port = (uint16_t)number(text, length, "master_port");
@@ -85,6 +89,13 @@ bool redis_info_replication(const char *text, size_t length, struct redis_info *
   info->good = (uint32_t)number(text, length, "min_slaves_good_slaves");
   read_secondaries(text, length, info);
   return true;
+}
+
+bool redis_info_continues(const struct redis_info *secondary, const struct redis_info *master) {
+  uint64_t next = secondary->offset + 1;
+  bool known = strcmp(secondary->id, master->id) == 0 ||
+               (strcmp(secondary->id, master->former_id) == 0 && next <= master->former_end);
+  return known && next >= master->backlog && next <= master->backlog + master->backlog_size;
 }
 
 bool redis_info_disk(const char *text, size_t length, struct redis_disk *disk) {

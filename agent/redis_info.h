@@ -13,6 +13,9 @@
 struct redis_info {
   bool master;           // role:master; else a secondary
   char id[REDIS_ID_MAX]; // master_replid: the history that the offsets count in
+  char former_id[REDIS_ID_MAX]; // master_replid2: whose history it went on with
+  uint64_t former_end;   // that holds up to before this offset
+  uint64_t backlog, backlog_size; // master: from which offset on, and how many bytes, it can send again
   uint64_t offset;       // master: master_repl_offset; secondary: slave_repl_offset, what it has carried out
   char host[REDIS_HOST_MAX]; // secondary: whom it follows
   uint16_t port;
@@ -23,6 +26,9 @@ struct redis_info {
   bool sync;     // master: min-replicas-to-write is on
   uint32_t good; // master, while `sync`: secondaries that count
 };
+
+// Can `master` go on from where `secondary` stands (PSYNC), or must that discard all and copy?
+bool redis_info_continues(const struct redis_info *secondary, const struct redis_info *master);
 
 // Reads the section `replication`. False when it is not one; unknown lines are passed over, absent ones are
 // 0.

@@ -17,7 +17,7 @@
 
 #define ASKED_MAX 64  // questions under way: three of the longest command sequences and the polls between
 #define OUT_MAX 16384 // ASKED_MAX commands, the password among them
-#define IN_MAX 65536  // INFO has a few KiB
+#define IN_SIZE 65536 // INFO has a few KiB
 #define TAG_GREETING UINT32_MAX // AUTH and CLIENT SETNAME, the link's own
 #define REFUSED_RETRY_MS 1000   // after a wrong password: somebody has to mend it first
 #define TCP_LOST_MS 5000        // bytes that the other machine's kernel never acknowledged end the connection
@@ -43,8 +43,8 @@ struct redis_link {
   unsigned in_vain;                 // connections in a row that were accepted and lost before that
   struct question asked[ASKED_MAX]; // a ring
   size_t first, count;
-  char out[OUT_MAX], in[IN_MAX];
-  size_t out_size, in_size;
+  char out[OUT_MAX], *in;
+  size_t out_size, in_size, in_max;
   char trouble[REDIS_TROUBLE_MAX];
 };
 
@@ -231,7 +231,7 @@ static void take_answers(struct redis_link *link) {
   while (at < link->in_size) {
     struct resp_value value;
     ssize_t size = resp_parse(link->in + at, link->in_size - at, &value);
-    if (size < 0 || (size == 0 && at == 0 && link->in_size == IN_MAX)) {
+    if (size < 0 || (size == 0 && at == 0 && link->in_size == link->in_max)) {
       lose_connection(link, EBADMSG);
       return;
     }
@@ -247,7 +247,7 @@ static void take_answers(struct redis_link *link) {
 }
 
 static void receive(struct redis_link *link) {
-  ssize_t size = recv(link->fd, link->in + link->in_size, IN_MAX - link->in_size, 0);
+  ssize_t size = recv(link->fd, link->in + link->in_size, link->in_max - link->in_size, 0);
   if (size > 0) {
     link->in_size += (size_t)size;
     take_answers(link);
@@ -329,8 +329,12 @@ int redis_link_new(struct redis_link **out, struct loop *loop, const struct redi
   link->loop = loop;
   link->fd = -1;
   int rc = broker_address(settings->address, &link->address, &link->address_length);
+  link->in_max = settings->answer_max > 0 ? settings->answer_max : IN_SIZE;
+  link->in = malloc(link->in_max);
   link->timer = rc == 0 ? loop_timer_new(loop, on_timer, link) : NULL;
-  if (!link->timer) {
+  if (!link->timer || !link->in) {
+    loop_timer_free(link->timer);
+    free(link->in);
     free(link);
     return rc < 0 ? rc : -ENOMEM;
   }
@@ -344,5 +348,6 @@ void redis_link_free(struct redis_link *link) {
     return;
   close_socket(link);
   loop_timer_free(link->timer);
+  free(link->in);
   free(link);
 }

@@ -22,6 +22,7 @@ struct redis_link_settings {
   const char *username;      // "": Redis' default user
   const char *password_file; // "": do not authenticate
   const char *name;          // CLIENT SETNAME, for whoever looks at CLIENT LIST
+  size_t answer_max;         // the longest answer; 0: 64 KiB
   uint32_t late_ms;          // an answer that takes longer is reported as late
   uint32_t give_up_ms;       // one that takes longer ends the connection; 0: never
   uint32_t retry_ms;         // between attempts to connect

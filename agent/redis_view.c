@@ -87,6 +87,7 @@ static void set_trouble(struct redis *r) {
       r->known && r->info.master && forgetful_secondary(r)
           ? "the other node's Redis does not keep what it confirms: look at its status there" : "",
       redis_link_trouble(r->peer),
+      r->tail ? redis_tail_trouble(r->tail) : "",
       wait_text(r),
       r->refusal,
   };

@@ -19,6 +19,7 @@
 #define CLUSTER_VIPS_MAX 16
 #define CLUSTER_CHECKS_MAX 16
 #define CLUSTER_GROUPS_MAX 8
+#define CLUSTER_RESTART_MAX 3 // policy.restart_max, where it is not given
 
 struct cluster_voter {
   const char *name;
@@ -89,6 +90,7 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct conf_texts streams; // redis: whose tails a rejoin keeps
     struct conf_map options; // what only its driver knows
     int replication; // enum replication
     uint64_t max_lag_bytes;

@@ -69,6 +69,11 @@ static bool is_path(const char *text) {
   return *text == '/';
 }
 
+static bool is_stream(const char *text) {
+  size_t length = strlen(text);
+  return length >= 1 && length <= 128 && strpbrk(text, " \t\r\n") == NULL;
+}
+
 // ---- the table ----
 
 #define VERB_ROW(name, text, what)                                                                           \
@@ -194,6 +199,11 @@ static const struct conf_key keys[] = {
     {.path = "broker.password_file", .type = CONF_TEXT, .min = 0, .max = 200, PATH, .fallback = "",
      AT(broker.password_file),
      .help = "The file whose first line is the password; empty: none."},
+    {.path = "broker.streams", .type = CONF_TEXTS, .min = 0, .max = CONF_ITEMS_MAX, .fits = is_stream,
+     .allowed = "a name or pattern of 1 to 128 characters without blanks, as in \"orders\" or \"pay*\"", .fallback = "",
+     .example = "[ \"orders\", \"pay*\" ]", AT(broker.streams),
+     .help = "With redis: the streams, by name or pattern as in KEYS, of which what only this node holds is kept in an orphan "
+             "file before it discards its data for the new master's (tanist orphans). Other data is not kept."},
     {.path = "broker.options", .type = CONF_MAP, .max = CONF_ITEMS_MAX, .fallback = "", AT(broker.options),
      .help = "What only the driver knows. postgresql: data_directory (must be given), bin_directory, config_file, unit, "
              "log_file, conninfo. ocf: the resource agent's parameters; NAME__NODE is for that node alone."},
@@ -313,9 +323,10 @@ static const struct conf_key keys[] = {
      AT(policy.hold_down_ms),
      .help = "So long after a failover there is no other one by itself, nor a failback, ms; 0: off. Who leads may "
              "lead again, and an operator may order."},
-    {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
-     .help = "So often in restart_window_ms is a dead broker started again in place."},
-    {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
+    {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", AT(policy.restart_max),
+     .help = "So often in restart_window_ms does the agent start its own broker again in place, with the drivers exec, "
+             "coprocess and ocf. A failover does not wait for that."},
+    {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000",
      AT(policy.restart_window_ms),
      .help = "The window of restart_max, ms."},
     {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY(150), .fallback = "/etc/tanist/keys",

@@ -42,7 +42,7 @@ _tanist() {
     force-master) words='--reason --fence --confirm-down --yes-i-understand' ;;
     freeze) words='--cluster' ;;
     thaw) words='--cluster' ;;
-    orphans) words='list show replay discard --from --yes-i-understand' files=yes ;;
+    orphans) words='list show replay discard --from --new-ids --yes-i-understand' files=yes ;;
     reset-voter) words='--name --directory --yes-i-understand' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" ${files:+-f} -- "$word")

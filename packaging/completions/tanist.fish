@@ -69,6 +69,7 @@ complete -c tanist -n __fish_use_subcommand -a orphans -d 'what a rejoin cut off
 complete -c tanist -n '__fish_seen_subcommand_from orphans' -a 'list show replay discard'
 complete -c tanist -n '__fish_seen_subcommand_from orphans' -F
 complete -c tanist -n '__fish_seen_subcommand_from orphans' -l from -x
+complete -c tanist -n '__fish_seen_subcommand_from orphans' -l new-ids
 complete -c tanist -n '__fish_seen_subcommand_from orphans' -l yes-i-understand -x
 complete -c tanist -n __fish_use_subcommand -a reset-voter -d 'set a damaged ballot aside: the voter here starts blank'
 complete -c tanist -n '__fish_seen_subcommand_from reset-voter' -l name -x

@@ -9,7 +9,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import subprocess
 import threading
 import time
 
@@ -17,8 +16,7 @@ import redis_bed
 from redis_bed import Refused, fields, now  # noqa: F401  (the cases use them)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KEYS = ("3rSbUFHZFgNoULGj7P5sx4mA6kc1o8+F0fXK1Vb0yXQ=", "Zk0y4wQm1v9T8hJ2sN6cR3xL7bP5dF0gK4aVtE8uYhM=",
-        "Q9fW2nXr7tBz5LpYc1VhKd8sMj3uGo6eHa0iRwTqNkE=")
+KEYS = redis_bed.KEYS
 NOT_ACKNOWLEDGED = (OSError, Refused)  # what a write may end with; nobody knows what became of it
 
 
@@ -26,12 +24,7 @@ class Probe(redis_bed.Probe):
     """The driver as the agent opens it, from a configuration, without an agent."""
 
     def __init__(self, config, number, incarnation=""):  # pylint: disable=super-init-not-called
-        self.process = subprocess.Popen(
-            [redis_bed.PROBE, "--config", str(config), "ab"[number], incarnation],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.id, self.serial = number, 0
-        self.lines, self.news = [], threading.Condition()
-        threading.Thread(target=self.read, daemon=True).start()
+        self.begin(number, [redis_bed.PROBE, "--config", str(config), "ab"[number], incarnation])
 
 
 class Bed:
@@ -46,6 +39,11 @@ class Bed:
     def __init__(self, folder):
         self.folder, self.stack = pathlib.Path(folder), []
         self.children = set()  # of the brokers: what may be there when a test ends
+
+    @staticmethod
+    def obstacle():
+        """What keeps this machine from running its broker, in words; None if nothing does."""
+        return None
 
     # ---- what a driver's bed brings ----
 

@@ -7,6 +7,7 @@ VARIANT names the build (default release).
 import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import shutil
@@ -21,6 +22,8 @@ PROBE = os.environ.get("BROKER_PROBE",
                        os.path.join(ROOT, "build", os.environ.get("VARIANT", "release"), "tests/support/broker_probe"))
 BEAT_MS, LEASE_MS, EVERY_MS, TIMEOUT_MS = 100, 1000, 200, 300
 PORTS = (7001, 7002)
+KEYS = ("3rSbUFHZFgNoULGj7P5sx4mA6kc1o8+F0fXK1Vb0yXQ=", "Zk0y4wQm1v9T8hJ2sN6cR3xL7bP5dF0gK4aVtE8uYhM=",
+        "Q9fW2nXr7tBz5LpYc1VhKd8sMj3uGo6eHa0iRwTqNkE=")  # of nobody
 
 
 def now():
@@ -137,10 +140,18 @@ class Probe:
 
     def __init__(self, self_id, user="", password_file="", address=None, lease_ms=LEASE_MS, driver="redis"):
         addresses = ["127.0.0.1:%d" % p for p in PORTS]
-        self.process = subprocess.Popen(
-            [PROBE, driver, str(self_id), address or addresses[self_id], *addresses, user, password_file,
-             str(BEAT_MS), str(lease_ms), str(EVERY_MS), str(TIMEOUT_MS)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.begin(self_id, [PROBE, driver, str(self_id), address or addresses[self_id], *addresses, user, password_file,
+                             str(BEAT_MS), str(lease_ms), str(EVERY_MS), str(TIMEOUT_MS)])
+
+    @classmethod
+    def configured(cls, config, self_id, incarnation=""):
+        """The driver as the agent opens it, from a configuration file."""
+        probe = cls.__new__(cls)
+        probe.begin(self_id, [PROBE, "--config", str(config), "ab"[self_id], incarnation])
+        return probe
+
+    def begin(self, self_id, argv):
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.id, self.serial = self_id, 0
         self.lines, self.news = [], threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
@@ -284,6 +295,27 @@ class World:
         self.stack.append(probe.close)
         return probe
 
+    def config(self, broker):
+        """Writes a configuration with these more keys of the group broker, and returns its path."""
+        node = '{{ name = "{0}"; addresses = [ "10.0.0.{1}:7400" ]; public_key = "{2}"; }}'
+        nodes = [node.format("abw"[i], i + 1, KEYS[i]) for i in range(3)]
+        path = os.path.join(self.folder, "orders.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f'''cluster = "orders"; nodes = ( {nodes[0]}, {nodes[1]} ); witness = {nodes[2]};
+timing = {{ lease_ms = {LEASE_MS}; beat_ms = {BEAT_MS}; }}; state_directory = "{self.folder}";
+broker = {{ driver = "redis"; address = "127.0.0.1:{PORTS[0]}"; replication = "sync";
+  peers = {{ a = "127.0.0.1:{PORTS[0]}"; b = "127.0.0.1:{PORTS[1]}"; }}; {broker} }};\n''')
+        return path
+
+    def configured(self, which, broker):
+        """A driver with more keys of the group broker; of b it is the address that differs."""
+        text = pathlib.Path(self.config(broker)).read_text(encoding="utf-8")
+        path = pathlib.Path(self.folder, "orders.%d.conf" % which)
+        path.write_text(text.replace('address = "127.0.0.1:%d"' % PORTS[0], 'address = "127.0.0.1:%d"' % PORTS[which]), encoding="utf-8")
+        probe = Probe.configured(path, which)
+        self.stack.append(probe.close)
+        return probe
+
     def pair(self, *arguments, auth=None, **more):
         """Two Redis, two drivers, a leads in epoch 2, b is attached and keeps up.
 
@@ -307,6 +339,13 @@ class World:
     def close(self):
         for end in reversed(self.stack):
             end()
+
+
+def until(what, condition, seconds=10):
+    deadline = now() + seconds
+    while not condition():
+        assert now() < deadline, "never: " + what
+        time.sleep(0.01)
 
 
 def refused(client, *words):

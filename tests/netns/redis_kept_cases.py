@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from redis_bed import Refused, fields, now, refused
+from redis_bed import Refused, fields, refused, until
 
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 # A copy that arrives is written to a file first; where even that has no room, nothing is ever attached.
@@ -34,13 +34,6 @@ def empty(folder):
 def confirmed(client, count):
     """Writes so many entries; returns how many of them the secondary confirmed."""
     return sum(bool(client("RPUSH", "orders", number)) and client("WAIT", 1, 3000) >= 1 for number in range(count))
-
-
-def until(what, condition, seconds=10):
-    deadline = now() + seconds
-    while not condition():
-        assert now() < deadline, "never: " + what
-        time.sleep(0.01)
 
 
 def held(redis):

@@ -3,8 +3,7 @@
 import contextlib
 import os
 
-from redis_bed import Refused, fields, now, refused
-from redis_kept_cases import until
+from redis_bed import Refused, fields, now, refused, until
 
 
 def leader(world, *arguments, user="", password_file="", **more):

@@ -25,6 +25,7 @@ struct verbs {
 
   // The verb under way
   bool busy, preempted; // preempted: killed soon for a newer duty; that says nothing of the broker
+  bool fresh;           // who is to answer was only just started, and has not answered yet
   enum verb verb;
   struct instant begun;
   uint32_t limit_ms;

@@ -379,6 +379,22 @@ static void clients_are_closed_once_for_each_call(void **state) {
   close_bed();
 }
 
+static void who_is_only_just_started_gets_its_time(void **state) {
+  (void)state;
+  open_bed(REPLICATION_NONE, ALL);
+  bed.rc[VERB_DEMOTE] = NEVER;
+  order(BROKER_HOLD, 0, false, false);
+  bed.busy = false;
+  verbs_lost(bed.verbs, NULL); // as a co-process that ended meanwhile: another one is there, asked again
+  run_ms(300); // beyond demote's own 200 ms
+  assert_int_equal(bed.kills, 0);
+  loop_timer_in(bed.reply, 0);
+  bed.rc[VERB_DEMOTE] = 0;
+  run_ms(30);
+  assert_string_equal(view()->state, "held");
+  close_bed();
+}
+
 static void what_is_lacking_is_named(void **state) {
   const char *error = "";
   (void)state;
@@ -415,6 +431,7 @@ int main(void) {
       cmocka_unit_test(resumed_beside_a_leader_leaves_it_alone),
       cmocka_unit_test(a_paused_master_asks_until_the_other_has_it),
       cmocka_unit_test(clients_are_closed_once_for_each_call),
+      cmocka_unit_test(who_is_only_just_started_gets_its_time),
       cmocka_unit_test(what_is_lacking_is_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

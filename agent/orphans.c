@@ -26,12 +26,24 @@ static int in(const char *directory, const char *name, char *path, size_t size) 
   return (size_t)snprintf(path, size, "%s/%s", directory, name) < size ? 0 : -ENAMETOOLONG;
 }
 
+static bool is_foreign(const char *path, struct orphans_file *file) {
+  struct stat at;
+  if (lstat(path, &at) != 0 || !S_ISREG(at.st_mode) || at.st_size == 0 ||
+      sscanf(file->name, "%" SCNu64 "-%" SCNd64, &file->head.master_epoch, &file->head.wall_ms) != 2)
+    return false;
+  file->foreign = true;
+  file->bytes = (uint64_t)at.st_size;
+  return true;
+}
+
 static int look_into(const char *directory, struct orphans_file *file) {
   char path[PATH_MAX];
   struct tanist_orphan *orphan;
   struct tanist_orphan_entry entry;
   int rc = in(directory, file->name, path, sizeof path);
   rc = rc != 0 ? rc : tanist_orphan_open(&orphan, path, &file->head);
+  if (rc == -EBADMSG && is_foreign(path, file))
+    return 0;
   if (rc != 0)
     return rc;
   while ((rc = tanist_orphan_next(orphan, &entry)) == 1) {

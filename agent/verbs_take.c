@@ -283,6 +283,7 @@ static void take_act(struct verbs *e, enum verb verb, const struct verb_reply *r
     int64_t ms = (int64_t)START_MS << (e->starts < 5 ? e->starts : 5);
     e->start_at = instant_in_ms(ms < START_MS_MAX ? ms : START_MS_MAX);
     e->starts++;
+    verbs_count_start(e);
   }
   if (succeeded(verb, reply->rc))
     take_success(e, verb, reply);

@@ -400,7 +400,7 @@ def case_demoted_with_peer_and_network_dead(bed):
 
 @needs("commands")
 def case_a_hung_command_is_ended(bed):
-    bed.verb_timeout_ms = 700
+    bed.verb_timeout_ms = 2500
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
     probe.wait(changed(reachable=1), timeout=bed.slack)
@@ -425,7 +425,7 @@ def case_a_hung_command_is_ended(bed):
 
 @needs("commands", "stop")
 def case_who_cannot_be_demoted_is_stopped(bed):
-    bed.verb_timeout_ms = 1500
+    bed.verb_timeout_ms = 3000
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
     bed.hang("demote")

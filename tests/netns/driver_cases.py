@@ -311,6 +311,7 @@ def case_cleared_is_told_whatever_becomes_of_it(bed):
 # ---- death, silence ----
 
 @short
+@needs("death")
 def case_kill_9_is_seen_as_death(bed):
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
@@ -328,6 +329,7 @@ def case_kill_9_is_seen_as_death(bed):
         assert now() < deadline, "what came up in its place is not held"
 
 
+@needs("held")
 def case_silence_is_no_death(bed):
     broker, probe = alone(bed)
     probe.wait(changed(reachable=1), timeout=bed.slack)

@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define LOAD_TRIES 5
+
 #define TCX_INGRESS 46 // since Linux 6.6; Debian 12's headers do not know them
 #define TCX_EGRESS 47
 
@@ -61,7 +63,10 @@ int bpf_load(const struct bpf_insn *code, size_t count, const char *name, char *
                                .log_buf = pointer(log),
                                .log_size = log ? log_size : 0};
   snprintf(attributes.prog_name, sizeof(attributes.prog_name), "%s", name);
-  return call(BPF_PROG_LOAD, &attributes);
+  int rc = -EAGAIN; /* the verifier gives up when a signal comes */
+  for (int i = 0; i < LOAD_TRIES && rc == -EAGAIN; i++)
+    rc = call(BPF_PROG_LOAD, &attributes);
+  return rc;
 }
 
 int bpf_id(int program, uint32_t *id) {

@@ -74,6 +74,7 @@ struct broker_settings {
   // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
   const char *names[NODES];          // the nodes'
   uint32_t verb_timeout_ms;          // the deadline of what takes its time: start, promote, ...
+  const uint32_t *restart_max, *restart_window_ms; // a reload may change them; NULL: started as often as it ends
   const struct conf_texts *commands; // exec: by enum verb; of no words: not given
   const struct conf_texts *command;  // coprocess
   const char *agent;                 // ocf: "ocf:PROVIDER:TYPE"

@@ -288,20 +288,6 @@ static void on_timer(void *arg) {
 
 // ---- the transport ----
 
-static int coprocess_begin(void *state, enum verb verb, uint32_t deadline_ms, const struct words *words) {
-  struct coprocess *c = state;
-  if (c->pid == 0 || c->killed)
-    return -EAGAIN;
-  if (c->asked_sent < c->asked_size) // it does not read: what it has not read yet would come before this
-    return -EAGAIN;
-  c->asked_size = coprocess_ask(c->asked, sizeof c->asked, ++c->id, verb, deadline_ms, words);
-  c->asked_sent = 0;
-  c->waits = true;
-  c->said[0] = 0;
-  on_writable(c, false, true);
-  return 0;
-}
-
 // Whoever has not been reaped keeps its number: the group cannot be anybody else's yet.
 static void coprocess_kill(void *state) {
   struct coprocess *c = state;
@@ -312,6 +298,22 @@ static void coprocess_kill(void *state) {
   c->asked_sent = c->asked_size;
   kill(-c->pid, SIGKILL);
   pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0); // in case it left its group
+}
+
+static int coprocess_begin(void *state, enum verb verb, uint32_t deadline_ms, const struct words *words) {
+  struct coprocess *c = state;
+  if (c->pid == 0 || c->killed)
+    return -EAGAIN;
+  if (c->asked_sent < c->asked_size) { // it answered what it has not read: what is left of that would come first
+    coprocess_kill(c);
+    return -EAGAIN;
+  }
+  c->asked_size = coprocess_ask(c->asked, sizeof c->asked, ++c->id, verb, deadline_ms, words);
+  c->asked_sent = 0;
+  c->waits = true;
+  c->said[0] = 0;
+  on_writable(c, false, true);
+  return 0;
 }
 
 // It alone: a broker that it has started in its group goes on.

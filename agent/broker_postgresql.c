@@ -175,6 +175,8 @@ static void take_look(struct pg *p, uint32_t batch, struct instant asked, const 
   p->look_asked = asked;
   p->known = p->reachable = true;
   p->fresh = batch == p->batch;
+  if (p->starts > 0)
+    p->trouble[0] = 0; // that it does not start
   p->starts = 0;
   if (was_recovery && !look.recovery && strcmp(p->memory.withholding, look.start) == 0)
     p->armed = look.standby_names[0] != 0; // promoted: it withheld since it was started
@@ -408,7 +410,6 @@ static int postgresql_open(void **state, struct loop *loop, const struct broker_
     return -ENOMEM;
   p->loop = loop;
   p->watch = *watch;
-  p->start_after = p->checkpoint_asked = p->other_heard = p->full_asked = INSTANT_PAST;
   int rc = open_parts(p, settings, error);
   if (rc < 0) {
     postgresql_close(p);

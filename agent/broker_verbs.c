@@ -108,7 +108,8 @@ static void begin(struct verbs *e, enum verb verb) {
   int rc = e->transport->begin(e->carrier, verb, e->limit_ms, &e->words);
   if (rc == 0) {
     e->busy = true;
-    loop_timer_at(e->deadline, instant_plus_ms(e->begun, e->limit_ms));
+    // A program that was ended because it took too long to start would never get beyond that.
+    loop_timer_at(e->deadline, instant_plus_ms(e->begun, e->limit_ms + (e->fresh ? VERBS_FRESH_MS : 0)));
     return;
   }
   if (rc == -EAGAIN) // what comes next comes from the transport
@@ -172,6 +173,7 @@ void verbs_answer(struct verbs *e, const struct verb_reply *reply) {
   if (!e->busy)
     return;
   ended(e);
+  e->fresh = false;
   if (e->verb == VERB_EVICT && e->clears > 0)
     loop_timer_in(e->clearing, 0);
   verbs_take(e, e->verb, reply);
@@ -190,6 +192,7 @@ void verbs_lost(struct verbs *e, const char *why) {
   ended(e);
   e->greeted = !verbs_can(e, VERB_HELLO);
   e->stale = true;
+  e->fresh = why == NULL;
   e->missing[0] = 0;
   snprintf(e->lost, sizeof e->lost, "%s", why != NULL ? why : "");
   if (why != NULL && was_busy)
@@ -299,6 +302,7 @@ void verbs_apply(void *state, const struct broker_duty *duty) {
   e->since = clock_now();
   e->pos_at = e->since;
   e->stage = 0;
+  e->evict = e->evict && duty->mode == BROKER_LEAD;
   e->failure.again = e->since;
   e->failure.times = 0;
   if (other_mode || e->verb == VERB_WAITPOS)

@@ -27,6 +27,7 @@
 #include "agent/words.h"
 #include "common/base/verb.h"
 
+#define VERBS_FRESH_MS 5000 // beyond its deadline, for the first verb after verbs_lost(NULL)
 #define VERBS_TIMEOUT_MS 10000 // broker_settings.verb_timeout_ms, where it is 0
 
 // What a verb answers beside its rc (common/base/verb.h). Words that the engine reads, in any answer and with any event, none of them needed:

@@ -86,12 +86,19 @@ static void print_file(const struct orphans *o, const struct orphans_file *file)
     json_put_uint(row, "entries", file->entries);
     json_put_uint(row, "bytes", file->bytes);
     json_put_bool(row, "damaged", file->damaged);
+    json_put_bool(row, "foreign", file->foreign);
     ctl_print_json(ctl, row);
     json_free(row);
     return;
   }
   fprintf(ctl->out, "%s  ", file->name);
   print_when(ctl->out, file->head.wall_ms);
+  if (file->foreign) {
+    fprintf(ctl->out, "  %" PRIu64 " bytes in the broker's own format, kept before it rejoined epoch %" PRIu64
+            ": look with the broker's tools at %s/%s\n",
+            file->bytes, file->head.master_epoch, o->directory, file->name);
+    return;
+  }
   fprintf(ctl->out, "  %" PRIu64 " entries, %" PRIu64 " bytes, cut off past (%" PRIu64 ", %" PRIu64 ") by epoch %" PRIu64 "%s\n",
           file->entries, file->bytes, file->head.epoch, file->head.position, file->head.master_epoch,
           file->damaged ? "; DAMAGED behind these" : "");

@@ -301,6 +301,9 @@ static int install_first(struct nft *nft) {
   for (int less = 0; less < 4 && (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOENT); less++) {
     nft->layout.owned = less % 2 == 0;
     nft->layout.sees_translated = less < 2;
+    struct instant until = nft->settings.until;
+    if (until.us > 0 && nft_take_over(nft, within_reach(nft, until)) == 0)
+      return 0;
     rc = nft_install(nft);
   }
   return rc;

@@ -27,6 +27,9 @@ struct nft {
 
 int nft_netlink_open(struct nft *);
 int nft_install(struct nft *); // both tables anew, closed
+// The tables that a former agent left are replaced by ours, open until then, without a moment in between; an error where
+// there are none, or it is too late: nothing has changed then.
+int nft_take_over(struct nft *, struct instant until);
 int nft_query(struct nft *);   // whether both are there
 void nft_remove(struct nft *); // nobody is left to hear of a failure: closed tables do no harm
 

@@ -38,12 +38,7 @@ static void put_table(struct message *m, int type, uint16_t flags, uint8_t famil
   message_end(m, h);
 }
 
-struct element {
-  uint8_t family; // of the table
-  const char *set;
-};
-
-static void put_element(struct message *m, int type, uint16_t flags, struct element at, uint64_t timeout_ms) {
+static void put_element(struct message *m, int type, uint16_t flags, struct nft_element at, uint64_t timeout_ms) {
   struct nlmsghdr *h = message_begin(m, type, flags, at.family);
   mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, m->layout->table);
   mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, at.set);
@@ -57,6 +52,15 @@ static void put_element(struct message *m, int type, uint16_t flags, struct elem
   mnl_attr_nest_end(h, element);
   mnl_attr_nest_end(h, list);
   message_end(m, h);
+}
+
+void nft_rules_put_element(const struct nft_layout *layout, bool there, struct nft_element at, uint64_t timeout_ms,
+                           uint32_t sequence, void *buffer) {
+  struct message m = {.begin = buffer, .at = buffer, .layout = layout, .sequence = sequence - 1};
+  if (there)
+    put_element(&m, NFT_MSG_NEWSETELEM, NLM_F_CREATE, at, timeout_ms);
+  else
+    put_element(&m, NFT_MSG_DELSETELEM, 0, at, 0);
 }
 
 static struct message messages_begin(const struct nft_layout *layout, void *buffer) {
@@ -73,7 +77,7 @@ static size_t messages_end(struct message *m, uint32_t *last) {
 }
 
 // Adding first makes deleting succeed whether the element lives, has lapsed, or never was.
-static void put_anew(struct message *m, struct element at, bool there, uint64_t timeout_ms) {
+static void put_anew(struct message *m, struct nft_element at, bool there, uint64_t timeout_ms) {
   put_element(m, NFT_MSG_NEWSETELEM, NLM_F_CREATE, at, 0);
   put_element(m, NFT_MSG_DELSETELEM, 0, at, 0);
   if (there)
@@ -82,16 +86,16 @@ static void put_anew(struct message *m, struct element at, bool there, uint64_t 
 
 size_t nft_rules_lease(const struct nft_layout *layout, const struct nft_lease_change *change, void *buffer,
                        uint32_t *last) {
-  static const struct element fresh = {NFPROTO_ARP, NFT_FRESH};
+  static const struct nft_element fresh = {NFPROTO_ARP, NFT_FRESH};
   struct message m = messages_begin(layout, buffer);
   if (change->if_fresh)
     put_element(&m, NFT_MSG_DELSETELEM, 0, fresh, 0); // fails, and all with it, when it has lapsed
   if (change->fresh_ms > 0)
     put_anew(&m, fresh, true, change->fresh_ms);
   if (change->lease && change->inet)
-    put_anew(&m, (struct element){NFPROTO_INET, NFT_LEASE}, change->open, change->timeout_ms);
+    put_anew(&m, (struct nft_element){NFPROTO_INET, NFT_LEASE}, change->open, change->timeout_ms);
   if (change->lease)
-    put_anew(&m, (struct element){NFPROTO_ARP, NFT_LEASE}, change->open, change->timeout_ms);
+    put_anew(&m, (struct nft_element){NFPROTO_ARP, NFT_LEASE}, change->open, change->timeout_ms);
   put_table(&m, NFT_MSG_NEWTABLE, NLM_F_ACK, NFPROTO_ARP); // asks for one that is there: for the answer
   return messages_end(&m, last);
 }

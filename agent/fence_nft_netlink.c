@@ -65,17 +65,21 @@ static int send_all(struct nft *nft, const void *batch, size_t size, uint32_t la
 
 // ---- the tables ----
 
-int nft_install(struct nft *nft) {
+static int install(struct nft *nft, const struct nft_handed_on *from) {
   void *buffer = malloc(NFT_BATCH_MAX);
   if (!buffer)
     return -ENOMEM;
   uint32_t last;
-  size_t size = nft_rules_install(&nft->layout, &nft->settings, buffer, &last);
+  size_t size = nft_rules_install(&nft->layout, &nft->settings, from, buffer, &last);
   int rc = size ? send_all(nft, buffer, size, last) : -ENOMEM;
   free(buffer);
   if (rc == 0)
     nft->passes = nft->answers = nft->fresh_until = INSTANT_PAST;
   return rc;
+}
+
+int nft_install(struct nft *nft) {
+  return install(nft, NULL);
 }
 
 int nft_query(struct nft *nft) {
@@ -124,6 +128,22 @@ static int open_for_ever(struct nft *nft) {
   int rc = change(nft, (struct nft_lease_change){.lease = true, .open = true});
   if (rc == 0)
     note(nft, INSTANT_NEVER);
+  return rc;
+}
+
+// As with each extension: what the former tables' `fresh` allowed was handled before it lapsed.
+int nft_take_over(struct nft *nft, struct instant until) {
+  struct nft_handed_on from = {.sole = until.us == INSTANT_NEVER.us};
+  int rc = from.sole ? nft_query(nft) : change(nft, (struct nft_lease_change){.lease = false});
+  if (rc < 0)
+    return rc;
+  int64_t timeout_ms = from.sole ? 0 : (until.us - nft->fresh_until.us - nft->slack_us) / 1000;
+  if (!from.sole && timeout_ms <= 0)
+    return -ETIME;
+  from.timeout_ms = (uint64_t)timeout_ms;
+  rc = install(nft, &from);
+  if (rc == 0)
+    nft->passes = nft->answers = until;
   return rc;
 }
 

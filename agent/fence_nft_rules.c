@@ -453,8 +453,19 @@ static void write_arp(struct writer *w, const struct fence_settings *s) {
   }
 }
 
-size_t nft_rules_install(const struct nft_layout *layout, const struct fence_settings *settings, void *buffer,
-                         uint32_t *last) {
+static void write_element(struct writer *w, bool there, struct nft_element at, uint64_t timeout_ms) {
+  nft_rules_put_element(w->layout, there, at, timeout_ms, w->sequence++, mnl_nlmsg_batch_current(w->batch));
+  finish(w);
+}
+
+static void write_open_leases(struct writer *w, const struct nft_handed_on *from) {
+  uint64_t timeout_ms = from->sole ? 0 : from->timeout_ms;
+  write_element(w, true, (struct nft_element){NFPROTO_INET, from->sole ? NFT_SOLE : NFT_LEASE}, timeout_ms);
+  write_element(w, true, (struct nft_element){NFPROTO_ARP, NFT_LEASE}, timeout_ms);
+}
+
+size_t nft_rules_install(const struct nft_layout *layout, const struct fence_settings *settings,
+                         const struct nft_handed_on *from, void *buffer, uint32_t *last) {
   struct writer w = {.layout = layout,
                      .batch =
                          mnl_nlmsg_batch_start(buffer, NFT_BATCH_MAX / 2), // it writes beyond before it looks
@@ -463,8 +474,12 @@ size_t nft_rules_install(const struct nft_layout *layout, const struct fence_set
     return 0;
   nftnl_batch_begin(mnl_nlmsg_batch_current(w.batch), w.sequence++);
   finish(&w);
+  if (from != NULL && !from->sole)
+    write_element(&w, false, (struct nft_element){NFPROTO_ARP, NFT_FRESH}, 0);
   write_inet(&w, settings);
   write_arp(&w, settings);
+  if (from != NULL)
+    write_open_leases(&w, from);
   *last = w.sequence; // asks for the table that was just made
   write_table(&w, NFT_MSG_NEWTABLE, NLM_F_ACK, 0);
   nftnl_batch_end(mnl_nlmsg_batch_current(w.batch), w.sequence++);

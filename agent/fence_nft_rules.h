@@ -33,11 +33,26 @@ struct nft_layout {
   bool owned;           // tables belong to our socket, outlive it, and others cannot touch them
 };
 
-// Writes to `buffer` (NFT_BATCH_MAX bytes) the one transaction that replaces both tables, whatever was there,
-// by closed ones. Returns its size, or 0 when memory is short. The last message before the end asks for an
-// answer and has the sequence number *last.
-size_t nft_rules_install(const struct nft_layout *, const struct fence_settings *, void *buffer,
-                         uint32_t *last);
+// What a former agent's tables are replaced by; NULL: by closed ones.
+struct nft_handed_on {
+  bool sole;           // open without a deadline
+  uint64_t timeout_ms; // else for so long, provided that the former arp table's NFT_FRESH lives: else -ENOENT
+};
+
+// Writes to `buffer` (NFT_BATCH_MAX bytes) the one transaction that replaces both tables, whatever was there.
+// Returns its size, or 0 when memory is short. The last message before the end asks for an answer and has the
+// sequence number *last.
+size_t nft_rules_install(const struct nft_layout *, const struct fence_settings *, const struct nft_handed_on *,
+                         void *buffer, uint32_t *last);
+
+struct nft_element {
+  uint8_t family; // of the table
+  const char *set;
+};
+// One message of a transaction: the set's one element is there, timeout_ms 0: for ever; or is deleted, which fails
+// where it is not.
+void nft_rules_put_element(const struct nft_layout *, bool there, struct nft_element, uint64_t timeout_ms,
+                           uint32_t sequence, void *buffer);
 
 // The same for one short transaction or question, in NFT_SMALL_BATCH_MAX bytes, without the heap: the leases
 // changed; whether both tables are there; both removed.

@@ -4,6 +4,7 @@
 #ifndef TANIST_AGENT_ORPHANS_H
 #define TANIST_AGENT_ORPHANS_H
 
+#include <inttypes.h>
 #include <limits.h>
 
 #include "common/base/cluster.h"
@@ -16,7 +17,12 @@ struct orphans_file {
   struct tanist_orphan_head head;
   uint64_t entries, bytes; // bytes: of the entries' data
   bool damaged;            // from some entry on
+  bool foreign; // in the broker's own format, by a driver's program: `bytes` are the file's, of the head only
+                // wall_ms and master_epoch are known, by its name (ORPHANS_NAME)
 };
+
+// What a driver's program is told to write: the epoch of the master, and when. Anything may follow.
+#define ORPHANS_NAME "%" PRIu64 "-%" PRId64
 
 // The path of the directory; returns `path`.
 const char *orphans_path(const struct cluster_conf *, unsigned self, char *path, size_t size);
@@ -25,7 +31,8 @@ const char *orphans_path(const struct cluster_conf *, unsigned self, char *path,
 int orphans_make(const char *directory);
 
 // All of them, oldest first; *files is the caller's to free. 0, also where there is no directory, or a
-// negative errno. What is no orphan file is left out.
+// negative errno. What is neither an orphan file nor named like one is
+// left out.
 int orphans_list(const char *directory, struct orphans_file **files, size_t *count);
 
 // Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL:

@@ -17,6 +17,8 @@
 #define PG_WITHHELD "tanist_withheld"
 #define PG_REWINDING "tanist.rewinding" // in the data directory while pg_rewind changes it
 #define PG_REWOUND "tanist.rewound"     // ... and from then on until it has followed the master once
+#define PG_PROMOTING "tanist.promoting" // ... from before a promotion until its timeline is noted
+#define PG_STRAY "tanist.stray"         // ... once somebody else has run it as a master, until it leads for us
 #define PG_PASSFILE "tanist.pgpass"     // in the data directory: for the server and pg_rewind
 #define PG_NAME_MAX 64                  // of what a link is called; all begin with "tanist"
 #define PG_CONNINFO_MAX 1024

@@ -101,7 +101,7 @@ void pg_duty_died(struct pg *p) {
   if (!p->has_duty || p->duty.mode != BROKER_LEAD)
     return;
   p->distrust = true;
-  p->distrust_until = instant_in_ms(p->settings.lease_ms);
+  p->distrust_until = INSTANT_NEVER;
 }
 
 // ---- starting ----
@@ -211,6 +211,8 @@ static void promote(struct pg *p) {
   p->hurry = true;
   if (!drained(p) || !pg_may_act(p, 'p'))
     return;
+  if (pg_server_write(p->server, PG_PROMOTING, "") != 0)
+    pg_say(p, "%s cannot be written", p->real_directory);
   p->batch = (p->batch + 1) & 0xffffff;
   p->fresh = false;
   pg_link_ask(p->own, ASK_PROMOTE, "SELECT pg_promote(false)");
@@ -224,6 +226,8 @@ static bool trusted_again(struct pg *p) {
   p->dead = !p->look.recovery;
   if (!p->look.recovery)
     pg_stop(p, STOPPING_FAST);
+  else if (p->distrust_until.us == INSTANT_NEVER.us)
+    p->distrust_until = instant_in_ms(p->settings.lease_ms);
   else if (clock_now().us >= p->distrust_until.us)
     p->distrust = false;
   return !p->distrust;
@@ -234,13 +238,29 @@ static void step_lead(struct pg *p) {
     return;
   if (p->look.recovery)
     promote(p);
-  else if (p->look.timeline != 0 && pg_remember(p, p->look.timeline, true))
+  else if (p->look.timeline != 0 && pg_remember(p, p->look.timeline, true) &&
+           pg_server_remove(p->server, PG_STRAY) == 0)
     pg_switch_step(p);
 }
 
+// A master that we did not promote has written WAL on a timeline that is another one's, which no history shows.
+static bool is_stray(const struct pg *p) {
+  uint32_t timeline;
+  if (!pg_server_timeline(p->server, &timeline) || pg_server_has(p->server, PG_PROMOTING))
+    return false;
+  return !p->memory.created || p->memory.timeline != timeline;
+}
+
+// Running, and a master or about to be one, whether it answers or not, where it is not to lead.
+static void end_master(struct pg *p) {
+  if (is_stray(p))
+    pg_server_write(p->server, PG_STRAY, "somebody else than tanist-agent has run this server as a master\n");
+  pg_stop(p, STOPPING_FAST);
+}
+
 static void step_running(struct pg *p) {
-  if (!p->known && p->duty.mode != BROKER_LEAD && !pg_server_is_standby(p->server))
-    pg_stop(p, STOPPING_FAST); // a master, or about to be one, whether it answers or not
+  if (p->duty.mode != BROKER_LEAD && !pg_server_is_standby(p->server))
+    end_master(p);
   if (!p->known || !p->fresh || p->stopping != STOPPING_NOT)
     return;
   if (p->look.recovery && !pg_withholds(p)) { // started by somebody else: as master it would not wait at first

@@ -83,6 +83,10 @@ static void on_parting(void *arg, const struct child_result *result) {
 }
 
 static bool comparable(struct pg *p, uint32_t *own) {
+  if (pg_server_has(p->server, PG_STRAY)) {
+    pg_say(p, "this server was run as a master by somebody else, apart from the pair: make it anew with pg_basebackup");
+    return false;
+  }
   if (strcmp(p->look.system, p->other.system) != 0) {
     pg_say(p, "the other node's PostgreSQL is another database (system identifier %s, here %s): make this one anew "
            "with pg_basebackup from it", p->other.system, p->look.system);
@@ -128,7 +132,7 @@ static void on_rewound(void *arg, const struct child_result *result) {
     p->parted = false;
     p->orphan[0] = 0;
     p->memory.created = false;
-    p->start_after = INSTANT_PAST;
+    p->start_after = clock_now();
   } else {
     p->start_after = instant_in_ms(AGAIN_MS);
     for (const char *at = text; (at = strstr(at, "error: ")) != NULL; at++) // what else it says is how far it came

@@ -31,6 +31,7 @@ struct pg_server {
   int pidfd; // of the postmaster; -1: none known
   pid_t pid;
   struct loop_io *io;
+  off_t log_size; // of log_file, before the last start
 };
 
 // ---- files ----
@@ -241,8 +242,10 @@ void pg_server_command(const struct pg_server *s, struct pg_command *c, const ch
   pg_command_add(c, c->program);
 }
 
-int pg_server_start(const struct pg_server *s, struct child **child, child_fn *fn, void *arg) {
+int pg_server_start(struct pg_server *s, struct child **child, child_fn *fn, void *arg) {
   struct pg_command c = {.count = 0};
+  struct stat log;
+  s->log_size = stat(s->log_file, &log) == 0 ? log.st_size : 0;
   if (s->settings.unit[0] != 0) {
     const char *const words[] = {"systemctl", "start", s->settings.unit};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -268,6 +271,7 @@ void pg_server_complaint(const struct pg_server *s, char *text, size_t size) {
   if (fd < 0)
     return;
   off_t end = lseek(fd, 0, SEEK_END), from = end > (off_t)sizeof tail - 1 ? end - (off_t)sizeof tail + 1 : 0;
+  from = from > s->log_size ? from : s->log_size;
   ssize_t got = pread(fd, tail, sizeof tail - 1, from);
   close(fd);
   tail[got > 0 ? got : 0] = 0;

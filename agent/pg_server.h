@@ -63,7 +63,7 @@ void pg_server_command(const struct pg_server *, struct pg_command *, const char
 void pg_command_add(struct pg_command *, const char *word);
 
 // Begins to start the server; the child ends with 0 once it is up, which can take its recovery's time.
-int pg_server_start(const struct pg_server *, struct child **, child_fn *, void *arg);
+int pg_server_start(struct pg_server *, struct child **, child_fn *, void *arg);
 
 // The last thing that kept the server from starting, as log_file has it; "" where its log is elsewhere.
 void pg_server_complaint(const struct pg_server *, char *text, size_t size);

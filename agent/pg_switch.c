@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 
 #define PROBE "SELECT pg_logical_emit_message(true, 'tanist', 'probe')"
+#define WAKE "SELECT pg_logical_emit_message(true, 'tanist', 'wake')" // waits for no secondary: synchronous_commit
 
 bool pg_withholds(const struct pg *p) {
   return p->look.recovery && p->look.standby_names[0] != 0 && p->memory.withholding[0] != 0 &&
@@ -106,6 +107,9 @@ void pg_switch_step(struct pg *p) {
   const char *wanted = p->duty.paused ? PG_WITHHELD : p->duty.sync ? peer : "";
   if (wait && !p->armed)
     wanted = PG_WITHHELD;
+  bool serving = p->look.standby_names[0] == 0, alone = !p->look.streaming;
+  if (p->duty.sync && !p->duty.paused && serving && alone)
+    return; // under way nobody is made to wait for a secondary that is not there
   if (!named(p, wanted)) {
     if (pg_may_act(p, wanted == peer ? 's' : wanted[0] != 0 ? 'w' : 'o'))
       set_names(p, wanted);
@@ -116,7 +120,10 @@ void pg_switch_step(struct pg *p) {
     if (p->armed)
       pg_switch_step(p);
   } else { // an attached secondary must be counted: else its walsender has not read the setting yet
+    bool counts = p->duty.sync && !p->duty.paused && p->look.streaming;
     end_probe(p);
-    reach_if(p, !p->duty.sync || p->duty.paused || !p->look.streaming || p->look.synchronous);
+    if (counts && p->look.synchronous && !p->reached) // who waits is released by its next answer: so ask for one
+      pg_link_ask(p->own, ASK_COMMAND, WAKE);
+    reach_if(p, !counts || p->look.synchronous);
   }
 }

@@ -59,7 +59,7 @@ static void set_trouble(struct pg *p) {
       p->known && !p->look.recovery && p->look.read_only
           ? "default_transaction_read_only is on in PostgreSQL: it refuses writes; turn it off"
           : "",
-      p->distrust ? "PostgreSQL ended while it led: held, so that the other node can take over" : "",
+      p->distrust ? "PostgreSQL was restarted while it led: held, so that the other node can take over" : "",
       p->stopping == STOPPING_NOT && p->task == TASK_NONE ? pg_link_trouble(p->own) : "",
       wait_text(p),
       p->duty.mode == BROKER_FOLLOW ? pg_link_trouble(p->peer) : "",

@@ -117,7 +117,8 @@ static bool next_pos(struct verbs *e, enum verb *verb) {
 
 static bool next_start(struct verbs *e, enum verb *verb) {
   bool kept_down = e->stopped && e->duty.mode == BROKER_HOLD;
-  if (!known_down(e) || verbs_rests(e) || kept_down || !verbs_can(e, VERB_START) || !passed(e->start_at))
+  if (!known_down(e) || verbs_rests(e) || kept_down || !verbs_can(e, VERB_START) || !passed(e->start_at) ||
+      !passed(verbs_restart_at(e)))
     return false;
   *verb = VERB_START;
   return true;
@@ -127,7 +128,7 @@ void verbs_orphan_path(const struct verbs *e, char *path, size_t size) {
   path[0] = 0;
   if (e->settings.orphans == NULL || e->settings.orphans[0] == 0 || orphans_make(e->settings.orphans) != 0)
     return;
-  snprintf(path, size, "%s/%" PRIu64 "-%" PRId64, e->settings.orphans, e->duty.epoch, clock_wall_ms());
+  snprintf(path, size, "%s/" ORPHANS_NAME, e->settings.orphans, e->duty.epoch, clock_wall_ms());
 }
 
 static bool next_follow(struct verbs *e, enum verb *verb) {
@@ -255,6 +256,7 @@ struct instant verbs_due(const struct verbs *e) {
   struct instant due = e->look_at;
   sooner(&due, e->failure.again);
   sooner(&due, e->start_at);
+  sooner(&due, verbs_restart_at(e));
   sooner(&due, e->distrust_until);
   sooner(&due, e->pos_at);
   return due;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of the verb engine, shared by its files alone: broker_verbs.c (the outside, its timers, the verb under
-// way), verbs_take.c (answers), verbs_duty.c (the next verb), verbs_view.c (what is shown), verbs_trouble.c (in
+// way), verbs_take.c (answers), verbs_duty.c (the next verb), verbs_restarts.c (how often the broker is started), verbs_view.c (what is shown), verbs_trouble.c (in
 // words for people).
 #ifndef TANIST_AGENT_VERBS_ENGINE_H
 #define TANIST_AGENT_VERBS_ENGINE_H
@@ -8,6 +8,7 @@
 #include "agent/broker_verbs.h"
 
 #define VERBS_TROUBLE_MAX 160 // broker_view.trouble
+#define VERBS_RESTARTS_MAX 1000u // the most that policy.restart_max may be
 #define VERBS_UNNAMED "unnamed" // the incarnation of a broker that tells none
 
 enum verbs_place { PLACE_UNKNOWN, PLACE_DOWN, PLACE_SECONDARY, PLACE_MASTER };
@@ -24,6 +25,7 @@ struct verbs {
 
   // The verb under way
   bool busy, preempted; // preempted: killed soon for a newer duty; that says nothing of the broker
+  bool fresh;           // who is to answer was only just started, and has not answered yet
   enum verb verb;
   struct instant begun;
   uint32_t limit_ms;
@@ -76,6 +78,9 @@ struct verbs {
   bool stopped;   // by the last of these
   struct instant start_at;
   unsigned starts;
+  bool tried;                                  // it was started at all
+  uint64_t restarts;                           // started again so often, all in all
+  struct instant restarted[VERBS_RESTARTS_MAX]; // when: a ring
 
   // The duty
   struct broker_duty duty;
@@ -109,6 +114,14 @@ void verbs_orphan_path(const struct verbs *, char *path, size_t size); // of the
 
 void verbs_take(struct verbs *, enum verb, const struct verb_reply *); // an answer, or what stands for it
 void verbs_take_words(struct verbs *, const struct words *);
+
+// ---- verbs_restarts.c ----
+
+// When it may be started next, as policy.restart_max has it; PAST: at once.
+struct instant verbs_restart_at(const struct verbs *);
+void verbs_count_start(struct verbs *);
+// It is down and is not started for the time being: why, and what to do.
+bool verbs_worn_out(const struct verbs *, char text[static VERBS_TROUBLE_MAX]);
 
 // ---- verbs_view.c ----
 

@@ -44,6 +44,11 @@ static void reborn(struct verbs *e) {
   distrust(e);
 }
 
+static void name_unnamed(struct verbs *e) {
+  if (e->incarnation[0] == 0)
+    snprintf(e->incarnation, sizeof e->incarnation, VERBS_UNNAMED);
+}
+
 // A service is another process each time it is started; that is no return of one that led.
 static void forget_service(struct verbs *e) {
   if (verbs_rests(e))
@@ -66,8 +71,7 @@ static void place(struct verbs *e, enum verbs_place now) {
     e->held = e->joined = false; // somebody else has made it one
   e->seen = true;
   e->resumed = false;
-  if (e->incarnation[0] == 0)
-    snprintf(e->incarnation, sizeof e->incarnation, VERBS_UNNAMED);
+  name_unnamed(e);
 }
 
 // ---- words ----
@@ -200,6 +204,7 @@ static void take_promoted(struct verbs *e) {
   e->link = e->writable = SWITCH_UNKNOWN;
   e->place = PLACE_MASTER;
   e->seen = true;
+  name_unnamed(e); // an agent that is restarted right now is to know that there was one
   e->resumed = false;
   e->sync = e->asked_sync ? SWITCH_ON : SWITCH_OFF;
   if (e->asked_paused) {
@@ -283,6 +288,7 @@ static void take_act(struct verbs *e, enum verb verb, const struct verb_reply *r
     int64_t ms = (int64_t)START_MS << (e->starts < 5 ? e->starts : 5);
     e->start_at = instant_in_ms(ms < START_MS_MAX ? ms : START_MS_MAX);
     e->starts++;
+    verbs_count_start(e);
   }
   if (succeeded(verb, reply->rc))
     take_success(e, verb, reply);

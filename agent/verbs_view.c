@@ -89,10 +89,12 @@ static const char *down_text(const struct verbs *e) {
 }
 
 static void set_trouble(struct verbs *e) {
+  char worn[VERBS_TROUBLE_MAX];
   bool blind = e->settings.replication == REPLICATION_ASYNC && e->transport->blind;
   const char *const causes[] = {
       e->lost,
       e->missing,
+      verbs_worn_out(e, worn) ? worn : "",
       e->failure.rc != 0 && e->failure.verb == VERB_START ? e->failure.said : "",
       e->looked ? down_text(e) : "",
       e->failure.rc != 0 ? e->failure.said : "",

@@ -19,6 +19,7 @@
 #define CLUSTER_VIPS_MAX 16
 #define CLUSTER_CHECKS_MAX 16
 #define CLUSTER_GROUPS_MAX 8
+#define CLUSTER_RESTART_MAX 3 // policy.restart_max, where it is not given
 
 struct cluster_voter {
   const char *name;

@@ -307,7 +307,20 @@ static void complete_fence_agent(struct cluster_conf *c, struct conf *conf) {
     check_option(c, conf, i);
 }
 
+// Which drivers start their broker by a verb of its own, so that it can be counted.
+static const bool can_start[] = {
+    [DRIVER_NONE] = false,     [DRIVER_REDIS] = false, [DRIVER_POSTGRESQL] = false, [DRIVER_EXEC] = true,
+    [DRIVER_COPROCESS] = true, [DRIVER_OCF] = true,    [DRIVER_SYSTEMD] = false,    [DRIVER_LIBRARY] = false};
+
+static void check_restarts(const struct cluster_conf *c, struct conf *conf) {
+  if (!can_start[c->broker.driver] && c->policy.restart_max != CLUSTER_RESTART_MAX)
+    conf_error(conf, "policy.restart_max",
+               "\"policy.restart_max\" is %u, but driver \"%s\" is not told when to start a broker; allowed with it: %d",
+               c->policy.restart_max, cluster_driver_name(c), CLUSTER_RESTART_MAX);
+}
+
 static void complete_policy(struct cluster_conf *c, struct conf *conf) {
+  check_restarts(c, conf);
   if (!*c->policy.preferred_name)
     c->policy.preferred_name = c->voter[VOTER_A].name;
   int voter = cluster_voter_find(c, c->policy.preferred_name);

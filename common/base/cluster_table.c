@@ -336,9 +336,10 @@ static const struct conf_key keys[] = {
      AT(policy.hold_down_ms),
      .help = "So long after a failover there is no other one by itself, nor a failback, ms; 0: off. Who leads may "
              "lead again, and an operator may order."},
-    {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", .later = "*", AT(policy.restart_max),
-     .help = "So often in restart_window_ms is a dead broker started again in place."},
-    {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000", .later = "*",
+    {.path = "policy.restart_max", .reload = true, DURATION(0, 1000), .fallback = "3", AT(policy.restart_max),
+     .help = "So often in restart_window_ms does the agent start its own broker again in place, with the drivers exec, "
+             "coprocess and ocf. A failover does not wait for that."},
+    {.path = "policy.restart_window_ms", .reload = true, DURATION(1000, 24 * HOUR_MS), .fallback = "60000",
      AT(policy.restart_window_ms),
      .help = "The window of restart_max, ms."},
     {.path = "keys_directory", .type = CONF_TEXT, DIRECTORY(150), .fallback = "/etc/tanist/keys",

@@ -27,7 +27,7 @@ void core_init(struct core *core, const struct core_config *config, const struct
   core->shown.fence = core->released.fence = INSTANT_PAST;
   core->follow = NOBODY;
   core->lease_end = core->retry_at = core->stand_after = INSTANT_PAST;
-  core->ready_since = core->keeps_up_since = core->give_up_at = core->device_at = INSTANT_NEVER;
+  core->ready_since = core->keeps_up_since = core->give_up_at = core->device_at = core->missing_since = INSTANT_NEVER;
   core->progress_at = core->witness_at = now;
   hold_down_begin(core);
 }

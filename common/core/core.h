@@ -120,6 +120,7 @@ struct core {
   struct instant keeps_up_since; // NEVER: the secondary does not
   uint8_t flaps;                 // so often in a row was it lost soon after the last time: the hold doubles
   struct instant lost_at;        // when it was lost last in this reign; PAST
+  struct instant missing_since;  // S2: it is lost, and nobody has granted a beat sent since; NEVER
   struct instant progress_at;    // when the secondary last advanced or was level with this broker
   uint64_t peer_offset;          // the secondary's highest in this reign
   struct instant witness_at;     // S6: when either node last heard the witness both ways

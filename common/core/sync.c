@@ -47,6 +47,7 @@ void sync_begin(struct step *s) {
   stop_joining(core);
   core->flaps = 0;
   core->lost_at = INSTANT_PAST;
+  core->missing_since = INSTANT_NEVER;
   core->synchronous = core->join_known = false;
   core->peer_offset = 0;
   core->progress_at = core->witness_at = s->now;
@@ -176,12 +177,28 @@ void sync_done(struct step *s, struct position position) {
   core->join_known = true;
 }
 
+/* A master that hears nobody but is heard would exclude the other node (S4) and then end itself (L5): so somebody must
+   have granted what it sent since. A broker that acknowledges on regardless cannot wait for that. */
+static bool may_exclude(struct step *s) {
+  struct core *core = s->core;
+  if (core->missing_since.us == INSTANT_NEVER.us) {
+    core->missing_since = s->now;
+    s->ask = ALL_VOTERS;
+  }
+  struct instant lease = lease_end(core->missing_since, core->config.lease_ms, core->config.drift_ppm);
+  return too_far(core) || !instant_before(core->lease_end, lease);
+}
+
 static void pair_timer(struct step *s) {
   struct core *core = s->core;
-  if (lost_secondary(core)) {
+  bool lost = lost_secondary(core);
+  if (!lost)
+    core->missing_since = INSTANT_NEVER;
+  if (lost && may_exclude(s)) {
+    core->missing_since = INSTANT_NEVER;
     note_flap(core, s->now);
     propose(s, RECORD_SOLE); /* S2: first this; the broker stops waiting once it is committed (emit.c) */
-  } else if (core->committed && witness_lost(core) && !handover_needs_pair(core)) {
+  } else if (!lost && core->committed && witness_lost(core) && !handover_needs_pair(core)) {
     core->synchronous = true; /* S6 */
     propose(s, RECORD_SOLE);
   }

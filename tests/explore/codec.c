@@ -369,6 +369,7 @@ static void no_record(struct codec *c, unsigned self, struct core *k) {
     return;
   k->keeps_up_since = INSTANT_NEVER;
   k->lost_at = INSTANT_PAST;
+  k->missing_since = INSTANT_NEVER;
   k->progress_at = k->witness_at = c->now[self];
 }
 
@@ -390,6 +391,7 @@ static void master(struct codec *c, unsigned self, struct core *k) {
   instant(c, self, &k->keeps_up_since);
   NUMBER(c, k->flaps);
   instant_within(c, self, &k->lost_at, FLAPPING_US);
+  instant(c, self, &k->missing_since);
   instant(c, self, &k->progress_at);
   NUMBER(c, k->peer_offset);
   instant(c, self, &k->witness_at);

@@ -20,17 +20,16 @@ static void look(const struct coprocess_line *line) {
   }
 }
 
+// A request has verb and deadline where an answer has its number.
 static void again(const struct coprocess_line *line) {
-  static char text[COPROCESS_ASKED_MAX];
-  struct coprocess_line second;
+  static char text[COPROCESS_ASKED_MAX], answer[COPROCESS_ASKED_MAX + 32];
+  static struct coprocess_line second;
   size_t length = coprocess_ask(text, sizeof text, line->id, VERB_POS, 0, &line->words);
-  assert(length < sizeof text && text[length - 1] == '\n');
-  char *verb = strstr(text, "pos");
-  memcpy(verb, "000", 3); // a request has the verb where an answer has its number
-  char *rest = strchr(verb + 4, ' ');
-  size_t tail = rest != NULL ? (size_t)(text + length - 1 - rest) : 0;
-  memmove(verb + 3, rest != NULL ? rest : verb + 3, tail);
-  assert(coprocess_parse(text, (size_t)(verb + 3 - text) + tail, &second));
+  assert(length > 0 && length < sizeof text && text[length - 1] == '\n');
+  text[length - 1] = 0;
+  char *words = strchr(strstr(text, " pos 0") + 5, ' ');
+  int size = snprintf(answer, sizeof answer, "%llu 0%s", (unsigned long long)line->id, words != NULL ? words : "");
+  assert(coprocess_parse(answer, (size_t)size, &second));
   assert(second.id == line->id && second.words.count == line->words.count);
   for (size_t i = 0; i < line->words.count; i++)
     assert(strcmp(second.words.at[i].value, line->words.at[i].value) == 0);

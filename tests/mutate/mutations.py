@@ -120,6 +120,8 @@ MUTATIONS = (
          "S1: serves alone before SOLE is committed"),
     core("loosened-early", "emit", "         core->synchronous || loosening;", "         core->synchronous;",
          "S2: the broker stops waiting before SOLE is committed"),
+    core("excludes-unheard", "sync", "if (lost && may_exclude(s)) {", "if (lost) {",
+         "S2: SOLE is proposed by a master whom nobody grants any more"),
     core("sole-uncommitted", "core", "bool owner = core->committed && sync_replicates(core) &&",
          "bool owner = sync_replicates(core) &&", "S5: sole owner before SOLE is committed"),
     core("sole-until-pair-committed", "core",

@@ -40,6 +40,11 @@ class Bed:
         self.folder, self.stack = pathlib.Path(folder), []
         self.children = set()  # of the brokers: what may be there when a test ends
 
+    @staticmethod
+    def obstacle():
+        """What keeps this machine from running its broker, in words; None if nothing does."""
+        return None
+
     # ---- what a driver's bed brings ----
 
     def address(self, which):

@@ -311,6 +311,7 @@ def case_cleared_is_told_whatever_becomes_of_it(bed):
 # ---- death, silence ----
 
 @short
+@needs("death")
 def case_kill_9_is_seen_as_death(bed):
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
@@ -328,6 +329,7 @@ def case_kill_9_is_seen_as_death(bed):
         assert now() < deadline, "what came up in its place is not held"
 
 
+@needs("held")
 def case_silence_is_no_death(bed):
     broker, probe = alone(bed)
     probe.wait(changed(reachable=1), timeout=bed.slack)
@@ -400,7 +402,7 @@ def case_demoted_with_peer_and_network_dead(bed):
 
 @needs("commands")
 def case_a_hung_command_is_ended(bed):
-    bed.verb_timeout_ms = 700
+    bed.verb_timeout_ms = 2500
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
     probe.wait(changed(reachable=1), timeout=bed.slack)
@@ -425,7 +427,7 @@ def case_a_hung_command_is_ended(bed):
 
 @needs("commands", "stop")
 def case_who_cannot_be_demoted_is_stopped(bed):
-    bed.verb_timeout_ms = 1500
+    bed.verb_timeout_ms = 3000
     broker, probe = alone(bed)
     probe.reach("lead", 2, bed.slack)
     bed.hang("demote")

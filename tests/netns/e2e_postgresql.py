@@ -3,12 +3,17 @@
 
 import contextlib
 import os
+import random
+import shutil
 import signal
+import subprocess
+import time
 
 import postgres
 from testbed import always, expect, until, verify
 
 LEASE_MS = 1000
+FAULTS_SECONDS = 60
 
 
 def needs_postgresql(test):
@@ -66,7 +71,7 @@ def phase(writer, name):
 def back_in_pair(cluster, master, other):
     status = cluster.wait_pair(60)
     expect("the same master", status["node"] == master.name)
-    expect("the other follows", other.status()["role"] == "secondary")
+    until("the other follows", lambda: other.status().get("role") == "secondary" and cluster.paired(), 60)
 
 
 def orphans(node):
@@ -162,6 +167,192 @@ def test_secondary_stalls(directory):
 def children(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return file.read().split()
+
+
+@needs_postgresql
+def test_agent_restarted_within_the_lease(directory):
+    """L10: neither the server nor a client's connection notices."""
+    with protected(directory) as (cluster, writer, master, other):
+        pid, start = cluster.pid(master), "SELECT pg_postmaster_start_time(), pg_backend_pid()"
+        with cluster.sql(master) as client:
+            before = client.ask(start)
+            master.agent.signal(signal.SIGUSR1)
+            master.agent.wait()
+            master.start()
+            cluster.wait_master(master)
+            writing(writer)
+            expect("the same server, and the same connection", (cluster.pid(master), client.ask(start)) == (pid, before))
+        back_in_pair(cluster, master, other)
+
+
+@needs_postgresql
+def test_secondary_is_adopted_as_it_is(directory):
+    """A server that an agent has started stays, under the next agent; one that somebody else has started does not."""
+    with protected(directory) as (cluster, writer, master, other):
+        pid = cluster.pid(other)
+        other.agent.kill()
+        other.start()
+        back_in_pair(cluster, master, other)
+        expect("the same server", cluster.pid(other) == pid)
+        other.agent.kill()
+        cluster.kill(other)
+        cluster.start_by_hand(other)
+        pid = cluster.pid(other)
+        other.start()
+        back_in_pair(cluster, master, other)
+        expect("another server", cluster.pid(other) != pid)
+
+
+@needs_postgresql
+def test_run_as_a_master_by_somebody_else(directory):
+    """It wrote on a timeline that is the master's: no history shows that, so it is not followed with."""
+    with protected(directory) as (cluster, writer, master, other):
+        other.agent.kill()
+        cluster.kill(other)
+        (cluster.data(other) / "standby.signal").unlink()
+        cluster.start_by_hand(other)
+        expect("it is a master of its own", cluster.ask(other, "SELECT pg_is_in_recovery()") == [["f"]])
+        other.start()
+        until("status says so", lambda: any("by somebody else" in warning for warning in warnings(other)), 30)
+        expect("it takes no writes", cluster.ask(other, "SELECT pg_is_in_recovery()") == [["t"]])
+        make_anew(cluster, master, other)
+        back_in_pair(cluster, master, other)
+
+
+def make_anew(cluster, master, other):
+    """As status says, with the agent stopped."""
+    other.agent.kill()
+    if cluster.pid(other):
+        cluster.kill(other)
+    shutil.rmtree(cluster.data(other))
+    subprocess.run([cluster.programs / "pg_basebackup", "-h", master.address, "-U", "postgres", "-D", cluster.data(other)],
+                   check=True, preexec_fn=other.space.enter)
+    other.start()
+
+
+@needs_postgresql
+def test_another_database_is_refused(directory):
+    """A server whose data are of another origin is left alone, and status says what to do."""
+    with protected(directory) as (cluster, writer, master, other):
+        other.agent.kill()
+        cluster.kill(other)
+        shutil.move(cluster.data(other), directory / "kept")
+        postgres.make_database(cluster.programs, cluster.data(other))
+        other.start()
+        until("status says so", lambda: any("another database" in warning and "pg_basebackup" in warning
+                                            for warning in warnings(other)), 30)
+        always("it is not made a secondary", lambda: not master.status()["broker"]["in_sync"], 2)
+        make_anew(cluster, master, other)
+        back_in_pair(cluster, master, other)
+
+
+def warnings(node):
+    status = node.status()
+    return [str(text) for text in status.get("warnings", [])] + [str(status.get("broker", {}).get("note", ""))]
+
+
+@needs_postgresql
+def test_full_disk(directory):
+    """Who has no room for its log must not lead; with room it may again."""
+    with protected(directory) as (cluster, writer, master, other):
+        ballast = cluster.data(other).parent / "ballast"
+        room = os.statvfs(ballast.parent)
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - (20 << 20))
+        until("status says so", lambda: any("full" in warning for warning in warnings(other)), 30)
+        until("it is not fit", lambda: not other.status()["broker"]["healthy"], 30)
+        done = master.ask("switchover", seconds=30)
+        expect(f"it is not handed over to: {done}", done.returncode == 4)
+        ballast.unlink()
+        until("it is fit", lambda: other.status()["broker"]["healthy"], 30)
+        back_in_pair(cluster, master, other)
+
+
+@needs_postgresql
+def test_password_from_a_file(directory):
+    """The agents, replication and pg_rewind log in with it, and it is nowhere to be read."""
+    secret = directory / "password"
+    secret.write_text("n:o\\t told'\n", encoding="ascii")
+    secret.chmod(0o600)
+    with postgres.Postgres(directory, lease_ms=LEASE_MS, password=secret) as cluster:
+        master = cluster.start()
+        cluster.wait_pair()
+        with cluster.sql(master) as client:
+            client.ask("CREATE TABLE queue (id bigserial PRIMARY KEY, n bigint)")
+            cluster.isolate(master)
+            client.send(b"Q", b"INSERT INTO queue (n) VALUES (-1)\0")
+            other = cluster.other(master)
+            cluster.wait_master(other, 40)
+            cluster.wire.mend()
+            with contextlib.suppress(OSError, postgres.pgwire.Refused):
+                client.answer()
+        back_in_pair(cluster, other, master)
+        expect("it was rewound", len(orphans(master)) == 1)
+        told = [path for path in directory.glob("**/*.log") if "told'" in path.read_text(errors="replace")]
+        expect(f"the password is in {told}", not told)
+
+
+@needs_postgresql
+def test_faults_at_random(directory):
+    """What is acknowledged stays, whatever comes in a row."""
+    seed = int(os.environ.get("SEED", "0")) or time.time_ns() % 100000
+    print(f"SEED={seed}")
+    draw = random.Random(seed)
+    with protected(directory) as (cluster, writer, _, _):
+        end = time.monotonic() + FAULTS_SECONDS
+        while time.monotonic() < end:
+            master = cluster.wait_master(seconds=60)
+            fault = draw.choice((fault_kill, fault_kill_secondary, fault_cut, fault_isolate, fault_switchover,
+                                 fault_agent_killed, fault_stop_server))
+            print(fault.__name__, "at", master.name, flush=True)
+            fault(cluster, master, cluster.other(master), draw)
+            cluster.wire.mend()
+            cluster.wait_master(seconds=60)
+            writing(writer, 5)
+            if draw.random() < 0.7:
+                cluster.wait_pair(90)
+
+
+def fault_kill(cluster, master, other, draw):
+    cluster.kill(master)
+    time.sleep(draw.random())
+
+
+def fault_kill_secondary(cluster, master, other, draw):
+    with contextlib.suppress(OSError, TypeError):
+        cluster.kill(other)
+    time.sleep(draw.random())
+
+
+def fault_cut(cluster, master, other, draw):
+    cluster.cut(master, other)
+    time.sleep(2 * draw.random())
+
+
+def fault_isolate(cluster, master, other, draw):
+    cluster.isolate(master)
+    time.sleep(3 * draw.random())
+
+
+def fault_switchover(cluster, master, other, draw):
+    master.ask("switchover", seconds=30)
+
+
+def fault_agent_killed(cluster, master, other, draw):
+    node = draw.choice((master, other))
+    node.agent.kill()
+    time.sleep(2 * draw.random())
+    node.start()
+
+
+def fault_stop_server(cluster, master, other, draw):
+    pid = cluster.pid(draw.choice((master, other)))
+    pids = [pid] + [int(child) for child in children(pid)] if pid else []
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for each in pids:
+            with contextlib.suppress(OSError):
+                os.kill(each, number)
+        time.sleep(2 * draw.random() if number == signal.SIGSTOP else 0)
 
 
 @needs_postgresql

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 
+from space import run
 from testbed import ROOT, BUILD, VIRTUAL_IP, Cluster, Process, Talk, expect, until
 import pgwire
 
@@ -53,10 +54,11 @@ def make_programs(directory):
     return directory
 
 
-def make_database(programs, data, hba="trust"):
+def make_database(programs, data, password=None):
     """A new database; a copy of it is what a base backup would be."""
-    subprocess.run([programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"], check=True,
-                   stdout=subprocess.DEVNULL)
+    words = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"]
+    hba = "password" if password else "trust"
+    subprocess.run(words + ([f"--pwfile={password}"] if password else []), check=True, stdout=subprocess.DEVNULL)
     with open(data / "postgresql.conf", "a", encoding="ascii") as file:
         file.write(SETTINGS)
     (data / "pg_hba.conf").write_text(f"host all all 0.0.0.0/0 {hba}\nhost replication all 0.0.0.0/0 {hba}\n",
@@ -75,25 +77,29 @@ def postmaster(data):
 class Postgres(Cluster):
     """A cluster whose brokers are PostgreSQL servers, which the agents start and stop."""
 
-    def __init__(self, directory, options="", password=None, broker_more="", **settings):
+    def __init__(self, directory, options="", password=None, **settings):
         self.programs = make_programs(pathlib.Path(directory) / "bin")
-        self.options, self.password, self.broker_more = options, password, broker_more
+        self.options, self.password = options, password  # the file with it
         super().__init__(directory, **settings)
 
     def data(self, node):
-        return node.home / "data"
+        return node.home / "disk" / "data"
 
     def configuration(self, member):
         data = self.data(member)  # of a directory of its own on each: the digest of the options is the same on real machines
         text = super().configuration(member)
-        broker = f'''broker = {{ driver = "postgresql"; address = "127.0.0.1:{PORT}"; {self.broker_more}
+        secret = f'password_file = "{self.password}";' if self.password else ""
+        broker = f'''broker = {{ driver = "postgresql"; address = "127.0.0.1:{PORT}"; {secret}
   peers = {{ a = "{self.a.address}:{PORT}"; b = "{self.b.address}:{PORT}"; }};
   options = {{ data_directory = "{data}"; bin_directory = "{self.programs}"; {self.options} }}; }};'''
         return text.replace('broker = { driver = "none"; };', broker)
 
-    def make(self, hba="trust"):
-        """Both servers, with the same data, not running."""
-        make_database(self.programs, self.data(self.a), hba)
+    def make(self):
+        """Both servers, with the same data, not running, each on a disk of its own."""
+        for node in self.nodes:
+            (node.home / "disk").mkdir()
+            run("mount", "-t", "tmpfs", "-o", "size=400m,mode=755", "tmpfs", node.home / "disk")
+        make_database(self.programs, self.data(self.a), self.password)
         subprocess.run(["cp", "-a", self.data(self.a), self.data(self.b)], check=True)
 
     def start(self):
@@ -104,13 +110,11 @@ class Postgres(Cluster):
         until("a forms the cluster", lambda: self.a.ask("form", "--data", "a").returncode == 0, 30, every=0.1)
         return self.wait_master(seconds=40)
 
-    def client(self, name="c", number=50):
-        return super().client(name, number)
-
     def sql(self, node, address="127.0.0.1", seconds=5.0):
         connection = node.space.connect(address, PORT, seconds)
         connection.settimeout(seconds)
-        return pgwire.Client(connection)
+        secret = self.password.read_text(encoding="ascii").strip() if self.password else None
+        return pgwire.Client(connection, password=secret)
 
     def ask(self, node, sql):
         """One query to a node's server; None if it does not answer."""
@@ -128,6 +132,13 @@ class Postgres(Cluster):
         pid = self.pid(node)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+    def start_by_hand(self, node):
+        """As it is, past the agent."""
+        data = self.data(node)
+        done = node.space.start([self.programs / "pg_ctl", "start", "-D", data, "-s", "-w", "-l", data / "startup.log"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(60)
+        expect(f"pg_ctl start: {done}", done == 0)
 
     def lose(self, node):
         """The machine with its server is gone at once. (Its agent first: it would start the server again.)"""

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The redis driver: what it makes of its duties, and what it sees."""
-import re
+"""The redis driver: what it makes of its duties, and what it sees, as far as that is Redis' own. What every driver owes is
+in driver_cases.py, and played with this one too."""
 import signal
 import socket
 import statistics
 import time
 
 from redis_bed import (BEAT_MS, Writer, closed, fields, now, offset_at_least, refused, switch)
-
-
-def test_untouched_before_the_first_duty(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.wait(" changed reachable=1 .* state=master")
-    assert redis.client()("SET", "x", 1) == "OK"
-    assert redis.client().info("replication")["role"] == "master"
 
 
 def test_empty_is_0_0_and_data_is_not(world):
@@ -41,20 +33,6 @@ def test_hold_keeps_data_and_takes_no_writes(world):
     assert probe.view()["state"] == "held"
 
 
-def test_lead_and_follow(world):
-    (a, b), (pa, pb) = world.pair()
-    client = a.client()
-    for i in range(100):
-        client("SET", "k%d" % i, i)
-    pa.wait(offset_at_least("peer", int(client.info("replication")["master_repl_offset"])))
-    assert b.client()("GET", "k99") == "99"
-    assert refused(b.client(), "SET", "k", 1) == "READONLY"
-    view = pb.view()
-    assert view["link"] == "1" and view["state"] == "secondary" and view["position"].startswith("2:"), view
-    view = pa.view()
-    assert view["link"] == "1" and view["writable"] == "1" and view["state"] == "master", view
-
-
 def test_follow_waits_for_the_promotion(world):
     world.redis(0), world.redis(1)
     pa, pb = world.probe(0), world.probe(1)
@@ -65,19 +43,6 @@ def test_follow_waits_for_the_promotion(world):
     when, _ = pb.done(serial)
     print("    attached %.0f ms after the promotion" % ((when - started) * 1000))
     assert when - started < 0.9, "Redis' own retry after a second was waited for"
-
-
-def test_newest_duty_alone_counts(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    for epoch in range(2, 22, 2):
-        lead = probe.duty("lead", epoch)
-        hold = probe.duty("hold", epoch)
-        probe.done(hold)
-        assert not probe.has_done(lead) or probe.lines.index(probe.wait(" done %d " % lead)) < \
-            probe.lines.index(probe.wait(" done %d " % hold)), "an older duty reported after a newer one"
-        assert refused(redis.client(), "SET", "x", 1) == "READONLY"
 
 
 def test_switchover_with_a_writer(world):
@@ -147,51 +112,6 @@ def test_kill_9_of_the_master(world):
           % (statistics.median(noticed), statistics.median(promoted), statistics.median(gaps), max(gaps), lost))
 
 
-def test_restart_of_a_master_is_noticed(world):
-    (a, _), (pa, _) = world.pair("--appendonly", "yes", "--appendfsync", "always")
-    client = a.client()
-    client("SET", "x", 1)
-    mark = pa.mark()
-    a.kill()
-    a.start()
-    pa.wait(" changed .* dead=1", mark)
-    pa.wait(" changed reachable=1 dead=0 .* state=held", mark)
-    view = pa.view()
-    assert view["state"] == "held" and "restarted while it led" in view["trouble"], view
-    assert refused(a.client(), "SET", "x", 2) == "READONLY"
-    pa.wait(" state=master", pa.mark())  # nobody took over: it leads on, with its data
-    assert a.client()("GET", "x") == "1"
-
-
-def test_restart_without_its_data_does_not_lead(world):
-    (a, _), (pa, _) = world.pair(lease_ms=300)
-    a.client()("SET", "x", 1)
-    pa.wait(offset_at_least("position", 2))
-    mark = pa.mark()
-    a.kill()
-    a.start()
-    pa.wait(" changed reachable=1 dead=1 .* state=held .*came back empty", mark)
-    time.sleep(0.6)  # two leases: nothing may happen in them
-    view = pa.view()
-    assert view["state"] == "held" and view["dead"] == "1", view
-    assert pa.reach("hold", 4)[1] == (0, 0)
-    assert pa.view()["dead"] == "0"
-
-
-def test_hold_is_reached_by_a_dead_redis(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    probe.reach("lead", 2)
-    redis.kill()
-    probe.wait(" changed reachable=0 dead=1")
-    probe.reach("hold", 2, timeout=0.5)
-    mark = probe.mark()
-    redis.start()
-    probe.wait(" changed reachable=1 dead=0 .* state=held", mark)
-    assert refused(redis.client(), "SET", "x", 1) == "READONLY"
-
-
 def test_lost_connection_is_no_death(world):
     (a, _), (pa, _) = world.pair()
     mark = pa.mark()
@@ -222,15 +142,6 @@ def test_pause_is_renewed(world):
     assert client.read() == "OK"
 
 
-def test_pause_ends_with_the_demotion(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    probe.reach("lead", 2, paused=True)
-    probe.reach("hold", 2)
-    assert refused(redis.client(), "SET", "x", 1) == "READONLY", "silence instead of an answer"
-
-
 def test_sync_on_and_off_without_a_gap(world):
     (a, _), (pa, _) = world.pair()
     writer, position = Writer(), 0
@@ -244,31 +155,6 @@ def test_sync_on_and_off_without_a_gap(world):
     result = writer.stop()
     print("    longest write gap %.2f ms over %d writes" % (result["gap_ms"], len(result["acknowledged"])))
     assert "NOREPLICAS" not in result["errors"], result["errors"]
-
-
-def test_sync_waits_for_a_secondary(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    probe.reach("lead", 2)
-    serial = probe.duty("lead", 2, sync=True)
-    assert redis.client()("SET", "x", 1) == "OK"
-    world.redis(1)
-    other = world.probe(1)
-    other.reach("hold", 0)
-    assert not probe.has_done(serial)
-    other.reach("follow", 2)
-    probe.done(serial)
-    assert redis.client()("SET", "x", 2) == "OK"
-
-
-def test_promoted_synchronous_acknowledges_nothing_alone(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    probe.reach("lead", 2, sync=True)
-    assert refused(redis.client(), "SET", "x", 1) == "NOREPLICAS"
-    assert probe.view()["writable"] == "0"
 
 
 def test_stopped_master_is_drained_by_standing_still(world):
@@ -344,14 +230,3 @@ def test_kill_clients(world):
     mark = pa.mark()
     pa.command("kill")
     pa.wait(" cleared$", mark)
-
-
-def test_cleared_in_time_by_a_hung_redis(world):
-    redis = world.redis(0)
-    probe = world.probe(0)
-    probe.reach("hold", 0)
-    redis.process.send_signal(signal.SIGSTOP)
-    mark, started = probe.mark(), now()
-    probe.command("kill")
-    when = int(probe.wait(" cleared$", mark).split()[0]) / 1e6
-    assert when - started < 0.1

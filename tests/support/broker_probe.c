@@ -14,6 +14,7 @@
 
 #include "agent/broker.h"
 #include "agent/orphans.h"
+#include "agent/pg_keep.h"
 #include "common/base/clock.h"
 
 static struct loop *loop;
@@ -139,6 +140,8 @@ static int open_listed(char **argv, const struct broker_watch *watch, const char
 }
 
 int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], PG_KEEP_OPTION) == 0) // as the agent's own program does
+    return pg_keep_main(argc - 2, argv + 2);
   bool configured = argc >= 4 && strcmp(argv[1], "--config") == 0;
   if (argc != 12 && !configured) {
     fprintf(stderr, "usage: broker_probe DRIVER SELF ADDRESS PEER_A PEER_B USER PASSWORD_FILE BEAT LEASE "

@@ -3,7 +3,7 @@
 //   arm MS (from now; "never")   close   check   state   gaps   remove   leave
 //   bench N (what renewing and closing costs)   packets FROM TO N (what a packet costs, in ns)
 // An answer is the result, the state, when the command began and ended, and the deadline if it armed one, in
-// µs. usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [until=MS] [vip=ADDRESS] [peer=ADDRESS]
+// µs. usage: fence_probe CLUSTER LEASE_MS KERNEL [mechanism=NAME] [until=MS | at=US] [vip=ADDRESS] [peer=ADDRESS]
 // [port=PORT] ...
 //        fence_probe survey   what could be had here: a line for each mechanism
 #include <arpa/inet.h>
@@ -35,6 +35,10 @@ static int option(const char *text) {
   }
   if (strncmp(text, "mechanism=", 10) == 0) {
     settings.mechanism = text + 10;
+    return 0;
+  }
+  if (strncmp(text, "at=", 3) == 0) {
+    settings.until = (struct instant){atoll(text + 3)};
     return 0;
   }
   if (strncmp(text, "until=", 6) == 0) {

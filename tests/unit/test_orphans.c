@@ -65,6 +65,25 @@ static void oldest_first_and_nothing_else(void **unused) {
   free(files);
 }
 
+static void what_a_drivers_program_kept_is_listed(void **unused) {
+  (void)unused;
+  struct orphans_file *files;
+  size_t count;
+  char path[PATH_MAX];
+  make(directory, "9-3000", 3000, 1); /* one in our format may be named so, too */
+  FILE *dump = fopen(in(directory, "7-1500.rdb", path), "w");
+  fputs("REDIS0010", dump);
+  fclose(dump);
+  assert_int_equal(orphans_list(directory, &files, &count), 0);
+  assert_int_equal(count, 2);
+  assert_true(files[0].foreign);
+  assert_int_equal(files[0].bytes, 9);
+  assert_int_equal(files[0].head.master_epoch, 7);
+  assert_int_equal(files[0].head.wall_ms, 1500);
+  assert_false(files[1].foreign);
+  free(files);
+}
+
 static void no_directory_is_an_empty_one(void **unused) {
   (void)unused;
   struct orphans_file *files;
@@ -159,6 +178,7 @@ static void the_oldest_go(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(oldest_first_and_nothing_else),
+      TEST(what_a_drivers_program_kept_is_listed),
       TEST(no_directory_is_an_empty_one),
       TEST(damage_is_told_and_what_is_before_it_counts),
       TEST(a_brokers_own_file_is_linked_and_discarded_with_its_link),

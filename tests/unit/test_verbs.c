@@ -261,6 +261,47 @@ static void a_service_that_died_leads_again_in_another_epoch(void **state) {
   close_bed();
 }
 
+static int starts(void) {
+  int n = 0;
+  for (const char *at = bed.asked; (at = strstr(at, " start")) != NULL; at++)
+    n++;
+  return n;
+}
+
+// What it does each time: is started, ends again.
+static void a_broker_that_ends_again_and_again_is_left_alone(void **state) {
+  (void)state;
+  uint32_t most = 2, window_ms = 3000;
+  open_bed_of(REPLICATION_SYNC, ALL, &most, &window_ms);
+  reach(BROKER_HOLD, 0, false, false);
+  run_until("monitor");
+  run_ms(50); // it has been seen running: what comes is no first start
+  bed.rc[VERB_MONITOR] = VERB_NOT_RUNNING;
+  run_ms(2500); // a second, then two, lie between two starts
+  assert_int_equal(starts(), 2);
+  assert_non_null(strstr(view()->trouble, "started again 2 times in 3 s"));
+  bed.asked[0] = 0;
+  run_ms(2500); // the first one is older than the window now
+  assert_int_equal(starts(), 1);
+  bed.asked[0] = 0;
+  most = 0; // a reload
+  run_ms(1500);
+  assert_int_equal(starts(), 0);
+  assert_non_null(strstr(view()->trouble, "policy.restart_max = 0"));
+  close_bed();
+}
+
+static void the_first_start_is_no_restart(void **state) {
+  (void)state;
+  uint32_t most = 0, window_ms = 1000;
+  open_bed_of(REPLICATION_SYNC, ALL, &most, &window_ms);
+  bed.rc[VERB_MONITOR] = bed.rc[VERB_PROBE] = VERB_NOT_RUNNING;
+  order(BROKER_FOLLOW, 2, false, false);
+  run_ms(1500);
+  assert_int_equal(starts(), 1);
+  close_bed();
+}
+
 static void a_service_rests(void **state) {
   (void)state;
   open_bed(REPLICATION_NONE, VERB_BIT(VERB_MONITOR) | VERB_BIT(VERB_PROMOTE) | VERB_BIT(VERB_DEMOTE));
@@ -338,6 +379,22 @@ static void clients_are_closed_once_for_each_call(void **state) {
   close_bed();
 }
 
+static void who_is_only_just_started_gets_its_time(void **state) {
+  (void)state;
+  open_bed(REPLICATION_NONE, ALL);
+  bed.rc[VERB_DEMOTE] = NEVER;
+  order(BROKER_HOLD, 0, false, false);
+  bed.busy = false;
+  verbs_lost(bed.verbs, NULL); // as a co-process that ended meanwhile: another one is there, asked again
+  run_ms(300); // beyond demote's own 200 ms
+  assert_int_equal(bed.kills, 0);
+  loop_timer_in(bed.reply, 0);
+  bed.rc[VERB_DEMOTE] = 0;
+  run_ms(30);
+  assert_string_equal(view()->state, "held");
+  close_bed();
+}
+
 static void what_is_lacking_is_named(void **state) {
   const char *error = "";
   (void)state;
@@ -366,12 +423,15 @@ int main(void) {
       cmocka_unit_test(restarted_while_it_led_is_dead_until_held),
       cmocka_unit_test(came_back_empty_does_not_lead),
       cmocka_unit_test(a_dead_broker_is_proven_dead_held_and_started),
+      cmocka_unit_test(a_broker_that_ends_again_and_again_is_left_alone),
+      cmocka_unit_test(the_first_start_is_no_restart),
       cmocka_unit_test(a_service_rests),
       cmocka_unit_test(a_service_started_anew_is_none_that_came_back),
       cmocka_unit_test(a_service_that_died_leads_again_in_another_epoch),
       cmocka_unit_test(resumed_beside_a_leader_leaves_it_alone),
       cmocka_unit_test(a_paused_master_asks_until_the_other_has_it),
       cmocka_unit_test(clients_are_closed_once_for_each_call),
+      cmocka_unit_test(who_is_only_just_started_gets_its_time),
       cmocka_unit_test(what_is_lacking_is_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

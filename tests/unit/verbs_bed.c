@@ -101,6 +101,8 @@ static void on_end(void *arg) {
 
 // ---- the bed ----
 
+static const uint32_t *restarts[2]; // policy.restart_max, restart_window_ms; NULL: no limit
+
 int try_open(int replication, uint32_t supports, const char *incarnation, const char **error) {
   const struct broker_watch watch = {
       .changed = on_changed, .done = on_done, .cleared = on_cleared, .orphaned = on_orphaned};
@@ -118,6 +120,8 @@ int try_open(int replication, uint32_t supports, const char *incarnation, const 
                                            .lease_ms = 100,
                                            .probe_every_ms = 10,
                                            .probe_timeout_ms = 50,
+                                           .restart_max = restarts[0],
+                                           .restart_window_ms = restarts[1],
                                            .verb_timeout_ms = 200};
   memset(&bed, 0, sizeof bed);
   bed.supports = supports;
@@ -131,6 +135,13 @@ int try_open(int replication, uint32_t supports, const char *incarnation, const 
 void open_bed(int replication, uint32_t supports) {
   const char *error = "";
   assert_int_equal(try_open(replication, supports, "", &error), 0);
+}
+
+void open_bed_of(int replication, uint32_t supports, const uint32_t *restart_max, const uint32_t *window_ms) {
+  restarts[0] = restart_max;
+  restarts[1] = window_ms;
+  open_bed(replication, supports);
+  restarts[0] = restarts[1] = NULL;
 }
 
 void close_bed(void) {

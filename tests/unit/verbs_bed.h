@@ -44,6 +44,8 @@ struct bed {
 extern struct bed bed;
 int try_open(int replication, uint32_t supports, const char *incarnation, const char **error);
 void open_bed(int replication, uint32_t supports);
+// The same with these two of the policy, which may be changed meanwhile.
+void open_bed_of(int replication, uint32_t supports, const uint32_t *restart_max, const uint32_t *window_ms);
 void close_bed(void);
 void run_ms(int64_t ms);
 void run_until(const char *verb);

@@ -410,7 +410,6 @@ static int postgresql_open(void **state, struct loop *loop, const struct broker_
     return -ENOMEM;
   p->loop = loop;
   p->watch = *watch;
-  p->start_after = p->checkpoint_asked = p->other_heard = p->full_asked = INSTANT_PAST;
   int rc = open_parts(p, settings, error);
   if (rc < 0) {
     postgresql_close(p);

@@ -57,7 +57,8 @@ static int look_into(const char *directory, struct orphans_file *file) {
 
 static int by_time(const void *a, const void *b) {
   const struct orphans_file *x = a, *y = b;
-  int64_t a_ms = x->head.wall_ms, b_ms = y->head.wall_ms; /* of files that anybody may have written: no difference */
+  int64_t a_ms = x->head.wall_ms,
+          b_ms = y->head.wall_ms; /* of files that anybody may have written: no difference */
   return a_ms != b_ms ? (a_ms > b_ms) - (a_ms < b_ms) : strcmp(x->name, y->name);
 }
 
@@ -122,7 +123,8 @@ int orphans_adopt(const char *directory, const char *path) {
   char link[PATH_MAX];
   const char *slash = strrchr(path, '/');
   int rc = orphans_make(directory);
-  if (rc == 0 && slash != NULL && strncmp(path, directory, strlen(directory)) == 0 && path + strlen(directory) == slash)
+  if (rc == 0 && slash != NULL && strncmp(path, directory, strlen(directory)) == 0 &&
+      path + strlen(directory) == slash)
     return 0;
   if (rc == 0 && (path[0] != '/' || in(directory, slash + 1, link, sizeof link) != 0))
     rc = -EINVAL;
@@ -131,8 +133,8 @@ int orphans_adopt(const char *directory, const char *path) {
   return rc;
 }
 
-/* A broker has named it, and the agent may remove what the broker may not: so nothing but an orphan file goes, and it
-   is looked at in the very directory that it is removed from. */
+/* A broker has named it, and the agent may remove what the broker may not: so nothing but an orphan file
+   goes, and it is looked at in the very directory that it is removed from. */
 static int remove_target(char *target) {
   char by_fd[64];
   struct tanist_orphan *orphan;

@@ -132,7 +132,7 @@ static void on_rewound(void *arg, const struct child_result *result) {
     p->parted = false;
     p->orphan[0] = 0;
     p->memory.created = false;
-    p->start_after = INSTANT_PAST;
+    p->start_after = clock_now();
   } else {
     p->start_after = instant_in_ms(AGAIN_MS);
     for (const char *at = text; (at = strstr(at, "error: ")) != NULL; at++) // what else it says is how far it came

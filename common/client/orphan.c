@@ -16,17 +16,17 @@
 #include "common/client/tanist.h"
 
 #define MAGIC "tanistO2" // its last byte is the version
-#define HEAD_SIZE 44  // magic 8, four numbers 32, checksum 4
-#define LAST UINT32_MAX // the length in the last row, whose number is that of the entries
+#define HEAD_SIZE 44     // magic 8, four numbers 32, checksum 4
+#define LAST UINT32_MAX  // the length in the last row, whose number is that of the entries
 #define BUFFER_SIZE 65536
 #define ENTRY_SIZE 44 // four numbers 32, length 4, checksum of the data 4, checksum of all before 4
 
 struct tanist_orphan {
   FILE *file;
-  int error;                                  // the first that was met while writing
-  uint64_t count;                             // entries written or read
+  int error;                                // the first that was met while writing
+  uint64_t count;                           // entries written or read
   char path[PATH_MAX], temporary[PATH_MAX]; // temporary: while it is being written, else ""
-  uint8_t *data;                              // of the entry last read
+  uint8_t *data;                            // of the entry last read
   size_t room;
   char buffer[BUFFER_SIZE]; // the file's, which stdio would allocate at the first read or write
 };

@@ -29,8 +29,8 @@
 struct ring {
   uint64_t magic, size; // of the whole file
   uint64_t producer;
-  uint64_t begin, end; // the oldest record not acknowledged; behind the newest
-  uint64_t number;     // of the newest record ever put
+  uint64_t begin, end;        // the oldest record not acknowledged; behind the newest
+  uint64_t number;            // of the newest record ever put
   char boot_id[PAGE_BOOT_ID]; // in which `producer` was drawn
   uint8_t record[];
 };

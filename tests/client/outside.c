@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// outside STATE-PAGE DIRECTORY: a program of somebody else's, who has tanist.h and the library and nothing more.
-// After all is open, every function is called, well and badly, while malloc and its kin count: none may be. A
-// signal handler reads the page meanwhile. Says what is wrong and ends with 1.
+// outside STATE-PAGE DIRECTORY: a program of somebody else's, who has tanist.h and the library and nothing
+// more. After all is open, every function is called, well and badly, while malloc and its kin count: none may
+// be. A signal handler reads the page meanwhile. Says what is wrong and ends with 1.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,12 +35,12 @@ void *realloc(void *at, size_t size) {
 
 // ---- ----
 
-#define MUST(truth)                                                                                                    \
-  do {                                                                                                                 \
-    if (!(truth)) {                                                                                                    \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #truth);                                              \
-      exit(1);                                                                                                         \
-    }                                                                                                                  \
+#define MUST(truth)                                                                                          \
+  do {                                                                                                       \
+    if (!(truth)) {                                                                                          \
+      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #truth);                                    \
+      exit(1);                                                                                               \
+    }                                                                                                        \
   } while (0)
 
 #define ROUNDS 20000
@@ -60,8 +60,8 @@ static void on_alarm(int signal) {
   struct tanist_view view;
   uint64_t epoch = 0;
   (void)signal;
-  if (tanist_epoch(page) != 4 || !tanist_may_serve(page, &epoch) || epoch != 4 || tanist_view(page, &view) != 0 ||
-      view.reign != 4 || view.role != TANIST_MASTER)
+  if (tanist_epoch(page) != 4 || !tanist_may_serve(page, &epoch) || epoch != 4 ||
+      tanist_view(page, &view) != 0 || view.reign != 4 || view.role != TANIST_MASTER)
     wrong = 1;
   seen = seen + 1;
 }
@@ -81,7 +81,8 @@ static void write_one(const struct tanist_orphan_entry *entry) {
 static void open_all(const char *state_page) {
   static const struct tanist_history_row row = {2, 0};
   struct tanist_orphan_head found;
-  struct tanist_orphan_entry entry = {.epoch = 4, .position = 11, .producer = 5, .number = 6, .data = "late", .size = 4};
+  struct tanist_orphan_entry entry = {
+      .epoch = 4, .position = 11, .producer = 5, .number = 6, .data = "late", .size = 4};
   MUST(tanist_open(&page, state_page) == 0);
   MUST(tanist_fd(page) >= 0);
   MUST(tanist_report_position(page, 4, 0, 0) == 0);
@@ -128,7 +129,8 @@ static void report_functions(uint64_t i) {
   MUST(tanist_peer_acked(page, 4, i) == 0 && tanist_peer_acked(page, 5, i) == -ESTALE);
   MUST(tanist_ack_ready(page, 4, i) && !tanist_ack_ready(page, 4, i + 1) && !tanist_ack_ready(page, 3, i));
   MUST(tanist_commit_position(page) == i);
-  MUST(tanist_progress(page, TANIST_RECEIVED, i) == 0 && tanist_progress(page, TANIST_COUNTERS, i) == -EINVAL);
+  MUST(tanist_progress(page, TANIST_RECEIVED, i) == 0 &&
+       tanist_progress(page, TANIST_COUNTERS, i) == -EINVAL);
 }
 
 static void outbox_functions(struct tanist_outbox *o, uint64_t i) {
@@ -147,7 +149,8 @@ static void outbox_functions(struct tanist_outbox *o, uint64_t i) {
 
 static void dedup_functions(uint64_t i) {
   MUST(tanist_dedup_check(dedup, 7, i) == TANIST_OK && tanist_dedup_take(dedup, 7, i) == 0);
-  MUST(tanist_dedup_check(dedup, 7, i) == TANIST_DOUBLED && tanist_dedup_check(dedup, 7, i + 2) == TANIST_GAP);
+  MUST(tanist_dedup_check(dedup, 7, i) == TANIST_DOUBLED &&
+       tanist_dedup_check(dedup, 7, i + 2) == TANIST_GAP);
 }
 
 /* Not for each message: these go to the disk, or ring the agent's bell. */
@@ -155,13 +158,15 @@ static void seldom(void) {
   const struct tanist_history_row *row;
   struct tanist_orphan_entry entry = {.epoch = 4, .position = 12, .data = "x", .size = 1};
   uint64_t epoch, position;
-  MUST(tanist_attached(page, false) == 0 && tanist_attached(page, true) == 0 && tanist_healthy(page, true) == 0);
+  MUST(tanist_attached(page, false) == 0 && tanist_attached(page, true) == 0 &&
+       tanist_healthy(page, true) == 0);
   MUST(tanist_done(page, 1) == 0 && tanist_suspect(page, "no answer") == 0 && tanist_overtaken(page, 4) == 0);
   MUST(tanist_orphaned(page, in("orphans")) == 0);
   MUST(tanist_history_append(history, 2, 0) == 0 && tanist_history_append(history, 4, 10) == 0);
   MUST(tanist_history_rows(history, &row) == 2 && row[1].epoch == 4);
   MUST(tanist_history_end(history, 3, 20, &epoch, &position) == 0 && epoch == 2 && position == 10);
-  MUST(tanist_history_diverged(history, theirs, 20, 15, &epoch, &position) == 0 && epoch == 2 && position == 10);
+  MUST(tanist_history_diverged(history, theirs, 20, 15, &epoch, &position) == 0 && epoch == 2 &&
+       position == 10);
   MUST(tanist_history_cut(history, 10) == 0 && tanist_history_rows(history, &row) == 1);
   tanist_fence_expect(fence, 41);
   MUST(tanist_outbox_sync(outbox) == 0 && tanist_outbox_sync(memory) == 0);

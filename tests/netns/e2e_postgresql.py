@@ -252,6 +252,23 @@ def warnings(node):
 
 
 @needs_postgresql
+def test_full_disk(directory):
+    """Who has no room for its log must not lead; with room it may again."""
+    with protected(directory) as (cluster, writer, master, other):
+        ballast = cluster.data(other).parent / "ballast"
+        room = os.statvfs(ballast.parent)
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - (20 << 20))
+        until("status says so", lambda: any("full" in warning for warning in warnings(other)), 30)
+        until("it is not fit", lambda: not other.status()["broker"]["healthy"], 30)
+        done = master.ask("switchover", seconds=30)
+        expect(f"it is not handed over to: {done}", done.returncode == 4)
+        ballast.unlink()
+        until("it is fit", lambda: other.status()["broker"]["healthy"], 30)
+        back_in_pair(cluster, master, other)
+
+
+@needs_postgresql
 def test_password_from_a_file(directory):
     """The agents, replication and pg_rewind log in with it, and it is nowhere to be read."""
     secret = directory / "password"

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 
+from space import run
 from testbed import ROOT, BUILD, VIRTUAL_IP, Cluster, Process, Talk, expect, until
 import pgwire
 
@@ -82,7 +83,7 @@ class Postgres(Cluster):
         super().__init__(directory, **settings)
 
     def data(self, node):
-        return node.home / "data"
+        return node.home / "disk" / "data"
 
     def configuration(self, member):
         data = self.data(member)  # of a directory of its own on each: the digest of the options is the same on real machines
@@ -94,7 +95,10 @@ class Postgres(Cluster):
         return text.replace('broker = { driver = "none"; };', broker)
 
     def make(self):
-        """Both servers, with the same data, not running."""
+        """Both servers, with the same data, not running, each on a disk of its own."""
+        for node in self.nodes:
+            (node.home / "disk").mkdir()
+            run("mount", "-t", "tmpfs", "-o", "size=400m,mode=755", "tmpfs", node.home / "disk")
         make_database(self.programs, self.data(self.a), self.password)
         subprocess.run(["cp", "-a", self.data(self.a), self.data(self.b)], check=True)
 

@@ -25,6 +25,7 @@ int load(const char *text) {
   assert_non_null(f);
   fputs(text, f);
   assert_int_equal(fclose(f), 0);
+  cluster_free(&conf);
   return cluster_load(&conf, "t.conf", &errors);
 }
 

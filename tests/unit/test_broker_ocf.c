@@ -488,6 +488,7 @@ static void options_of_one_node(void **unused) {
 }
 
 int main(void) {
+  driver_reaps = true;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(metadata_is_read_as_it_is_written),
       cmocka_unit_test(entities_fetch_and_grow_nothing),

@@ -271,7 +271,8 @@ rpm: ## build RPM packages into build/rpm, out of a copy of the tree, and look i
 	@packaging/build-package rpm
 	@python3 -B tests/packaging/rpm_test.py build/rpm
 tidy: ## read the code with clang-tidy
-	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 $(CPPFLAGS_ALL)
+	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=c11 -DCORE_LAYOUT=$(CORE_LAYOUT)U $(CPPFLAGS_ALL) \
+	  $(call pkg,--cflags,$(PKG_base) $(PKG_agent) cmocka)
 analyze: ## read the code with cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppressions-list=tests/tidy/cppcheck.txt -DCORE_LAYOUT=$(CORE_LAYOUT)U $(CPPFLAGS_ALL) $(filter %.c,$(SOURCES))

@@ -151,7 +151,7 @@ static void listen_until(struct asking *a, struct instant end) {
     struct pollfd wait = {.fd = a->fd, .events = POLLIN};
     if (poll(&wait, 1, (int)(left / 1000) + 1) <= 0)
       continue;
-    struct sockaddr_ll from;
+    struct sockaddr_ll from = {0};
     socklen_t length = sizeof from;
     ssize_t n = recvfrom(a->fd, frame, sizeof frame, 0, (struct sockaddr *)&from, &length);
     if (n > 0 && from.sll_pkttype != PACKET_OUTGOING)

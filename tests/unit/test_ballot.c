@@ -75,9 +75,10 @@ static const struct ballot full = {
              {.epoch = 7, .sync = {.epoch = 8, .version = 9, .mode = RECORD_SOLE, .owner = VOTER_B}}},
 };
 
-static const struct record none = {.mode = RECORD_PAIR, .owner = NOBODY};
+#define NO_RECORD {.mode = RECORD_PAIR, .owner = NOBODY}
+static const struct record none = NO_RECORD;
 static const struct ballot blank = {
-    .blank = true, .sync = none, .seen = {{.sync = none}, {.sync = none}, {.sync = none}}};
+    .blank = true, .sync = NO_RECORD, .seen = {{.sync = NO_RECORD}, {.sync = NO_RECORD}, {.sync = NO_RECORD}}};
 
 static void absent_ballot_is_blank_on_disk_at_once(void **state) {
   (void)state;

@@ -195,6 +195,7 @@ static void counts_starts_where_there_are_any(void **state) {
 static void exec_needs_its_commands(void **state) {
   (void)state;
   accepts(EXEC(COMMANDS)); /* a service: reached by nobody */
+  cluster_free(&conf);
   refuses(EXEC("commands = { monitor = [ \"/m\" ]; };"),
           "t.conf:4: \"broker.commands\" lacks promote, demote, which driver \"exec\" needs with replication "
           "\"none\"; allowed: a command for each, as in [ \"/PROGRAM\", \"ARGUMENT\" ], or another replication");
@@ -215,7 +216,9 @@ static void exec_needs_its_commands(void **state) {
 static void ocf_and_systemd_need_what_they_drive(void **state) {
   (void)state;
   accepts(BASE "broker = { driver = \"ocf\"; agent = \"ocf:heartbeat:Dummy\"; options = { fake = \"x\"; }; };");
+  cluster_free(&conf);
   accepts(BASE "broker = { driver = \"systemd\"; unit = \"a@b.service\"; replication = \"shared\"; };");
+  cluster_free(&conf);
   refuses(BASE "broker = { driver = \"ocf\"; };",
           "t.conf:4: \"broker.agent\" is missing, which driver \"ocf\" needs; allowed: a resource agent, as in "
           "\"ocf:heartbeat:pgsql\"");

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/node_option.h"
@@ -147,13 +148,25 @@ static void open_script(void) {
   open_agent("ocf:test:agent");
 }
 
+// What was under way is killed, and reaped by the loop.
+static void close_agent(void) {
+  siginfo_t child;
+  broker_close(driver.broker);
+  driver.broker = NULL;
+  for (int i = 0; i < 500 && waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0; i++) {
+    loop_timer_in(driver.end, 10000);
+    assert_int_equal(loop_run(driver.loop), 0);
+  }
+  driver_close();
+}
+
 static void refused(const char *agent, const char *why) {
   const struct broker_settings settings = settings_of(agent);
   const char *error;
   assert_true(driver_open(&settings, &error) < 0);
   if (strstr(error, why) == NULL)
     fail_msg("'%s' does not say '%s'", error, why);
-  driver_close();
+  close_agent();
 }
 
 static bool holds(const char *file, const char *text) {
@@ -213,7 +226,7 @@ static void a_service_of_the_package(void **unused) {
   driver_wait(is_dead);
   driver_reach(BROKER_HOLD, 4);
   driver_wait(stands_by);
-  driver_close();
+  close_agent();
 }
 
 static void a_promotable_one_of_the_package(void **unused) {
@@ -229,7 +242,7 @@ static void a_promotable_one_of_the_package(void **unused) {
     assert_true(holds("orders.a.ocf/Stateful-orders.state", "slave"));
   }
   assert_string_equal(broker_view(driver.broker)->trouble, "");
-  driver_close();
+  close_agent();
 }
 
 static void unknown_parameters_are_refused_with_those_there_are(void **unused) {
@@ -266,7 +279,7 @@ static void it_finds_what_a_cluster_manager_gives(void **unused) {
   assert_true(holds("env.promote", "OCF_RESKEY_CRM_meta_master_max=1\n"));
   assert_true(holds("env.promote", "TANIST_EPOCH=2\n"));
   wait_for("env.monitor", "OCF_RESKEY_CRM_meta_interval=50\n");
-  driver_close();
+  close_agent();
 }
 
 static void on_shared_storage_it_runs_on_the_master_alone(void **unused) {
@@ -286,7 +299,7 @@ static void on_shared_storage_it_runs_on_the_master_alone(void **unused) {
   driver_reach(BROKER_HOLD, 2);
   assert_false(holds("heard", "demote"));
   assert_false(holds("state", "slave"));
-  driver_close();
+  close_agent();
 }
 
 static void a_master_is_looked_at_as_deep_as_its_agent_can(void **unused) {
@@ -297,7 +310,7 @@ static void a_master_is_looked_at_as_deep_as_its_agent_can(void **unused) {
   wait_for("env.monitor", "OCF_CHECK_LEVEL=0\n");
   driver_reach(BROKER_LEAD, 2);
   wait_for("env.monitor", "OCF_CHECK_LEVEL=10\n");
-  driver_close();
+  close_agent();
 }
 
 static void it_is_notified_before_and_after(void **unused) {
@@ -311,7 +324,7 @@ static void it_is_notified_before_and_after(void **unused) {
   assert_true(holds("env.notify", "OCF_RESKEY_CRM_meta_notify_demote_uname= \n"));
   driver_reach(BROKER_HOLD, 2);
   assert_true(holds("heard", "notify pre demote\ndemote  \nnotify post demote\n"));
-  driver_close();
+  close_agent();
 }
 
 // ---- agents that are broken ----
@@ -325,7 +338,7 @@ static void one_that_hangs_is_not_waited_for(void **unused) {
   told = "promote (124)";
   driver_wait(is_unfit);
   driver_reach(BROKER_HOLD, 2);
-  driver_close();
+  close_agent();
 }
 
 static void one_that_lies_does_not_lead_for_long(void **unused) {
@@ -337,7 +350,7 @@ static void one_that_lies_does_not_lead_for_long(void **unused) {
   driver_wait(is_dead);
   driver_reach(BROKER_HOLD, 2);
   driver_wait(stands_by);
-  driver_close();
+  close_agent();
 }
 
 static void one_that_fails_gives_its_reason(void **unused) {
@@ -351,7 +364,7 @@ static void one_that_fails_gives_its_reason(void **unused) {
   driver_wait(is_unfit);
   assert_true(driver_says("promote (5)"));
   driver_reach(BROKER_HOLD, 2);
-  driver_close();
+  close_agent();
 }
 
 static void a_failed_master_is_dead(void **unused) {
@@ -366,7 +379,7 @@ static void a_failed_master_is_dead(void **unused) {
   fclose(fopen(broken, "w"));
   driver_wait(is_dead);
   unlink(broken);
-  driver_close();
+  close_agent();
 }
 
 static bool is_degraded(const struct broker_view *v) {
@@ -381,7 +394,7 @@ static void a_degraded_master_leads_on(void **unused) {
   open_script();
   driver_reach(BROKER_LEAD, 2);
   driver_wait(is_degraded);
-  driver_close();
+  close_agent();
 }
 
 static void who_needs_the_clusters_database_is_refused(void **unused) {
@@ -394,7 +407,7 @@ static void who_needs_the_clusters_database_is_refused(void **unused) {
   told = "needs a cluster manager's database";
   driver_wait(is_unfit);
   driver_reach(BROKER_HOLD, 2); // it steps down all the same
-  driver_close();
+  close_agent();
 }
 
 static void what_is_no_agent_is_refused(void **unused) {

@@ -33,7 +33,7 @@ $(B)/common/base/reign.o: Makefile common/core/types.h common/core/limits.h comm
 
 # Third-party libraries, per part: the core gets none, not even their include paths.
 PKG_base := libevent_core libconfig libcrypto jansson
-PKG_agent := libnftnl libmnl libsystemd libpq libxml-2.0
+PKG_agent := libssl libnftnl libmnl libsystemd libpq libxml-2.0
 pkg = $(shell pkg-config $(1) $(2))
 $(B)/common/base/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_base))
 $(B)/agent/%.o: PKG_FLAGS = $(call pkg,--cflags,$(PKG_agent))

@@ -40,6 +40,8 @@ void broker_settings_of(struct broker_settings *s, const struct cluster_conf *c,
                                 .lease_ms = c->lease_ms,
                                 .incarnation = "",
                                 .orphans = "",
+                                .tls = {c->broker.tls.ca_file, c->broker.tls.certificate_file, c->broker.tls.key_file,
+                                        c->broker.tls.server_name},
                                 .streams = c->broker.streams,
                                 .options = &c->broker.options,
                                 .verb_timeout_ms = c->broker.verb_timeout_ms,
@@ -84,6 +86,11 @@ int broker_open(struct broker **out, struct loop *loop, const struct broker_sett
 
 void broker_apply(struct broker *broker, const struct broker_duty *duty) {
   broker->driver->apply(broker->state, duty);
+}
+
+void broker_reload(struct broker *broker) {
+  if (broker->driver->reload)
+    broker->driver->reload(broker->state);
 }
 
 void broker_kill_clients(struct broker *broker) {

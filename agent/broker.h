@@ -17,6 +17,7 @@
 
 #include <sys/socket.h>
 
+#include "agent/tls.h"
 #include "common/base/conf.h"
 #include "common/base/loop.h"
 #include "common/core/types.h"
@@ -67,6 +68,7 @@ struct broker_settings {
   const char *orphans;     // the directory of the orphan files; "" with driver none
   struct state_page *page; // library: shows the duty before broker_apply does; outlives the broker
   uint32_t probe_every_ms, probe_timeout_ms; // of the health check "broker"
+  struct tls_settings tls;   // redis: broker.tls
   struct conf_texts streams; // redis: broker.streams
   const struct conf_map *options; // broker.options; NULL: none
   // Of drivers that are driven by verbs (broker_verbs.h); NULL or 0 with others
@@ -94,6 +96,7 @@ struct broker_driver {
   void (*kill_clients)(void *state);
   const struct broker_view *(*view)(const void *state);
   void (*close)(void *state); // leaves the broker as it is
+  void (*reload)(void *state); // broker_reload; NULL: reads nothing again
 };
 
 // What the configuration says of the broker of node `self`; its texts must outlive the settings. All else is 0.
@@ -110,6 +113,9 @@ broker_view(const struct broker *); // belongs to the driver, changes under the 
 // For drivers whose broker names epochs itself, last thing before a view is shown: one that cannot be (EPOCH_MAX and above;
 // no beat could tell it) makes the broker unfit, with what is wrong in `trouble`. Its data stays data, of no known epoch.
 void broker_bound(struct broker_view *);
+
+// SIGHUP: what lies in files beside the configuration, as a password, may have changed.
+void broker_reload(struct broker *);
 
 // Closes the connections of the broker's clients (replication and our own stay), so that they meet a reset
 // instead of silence: to be called while the virtual IP is still held, right before it is dropped (L8). Best

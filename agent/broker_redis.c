@@ -116,6 +116,8 @@ static void own_up(void *arg) {
   r->pause = PAUSE_UNKNOWN;
   r->step = STEP_NONE;
   REDIS_ASK(r, ASK_SERVER, "INFO", "server");
+  if (tls_is_on(&r->settings.tls))
+    REDIS_ASK(r, ASK_TLS, "CONFIG", "GET", "tls-replication");
   redis_ask_info(r);
 }
 
@@ -183,9 +185,12 @@ static const char *const command_of[] = {
     [ASK_PAUSE] = "CLIENT PAUSE",  [ASK_UNPAUSE] = "CLIENT UNPAUSE",
     [ASK_KILL] = "CLIENT KILL",    [ASK_CLEARED] = "CLIENT KILL",
     [ASK_LINK] = "CLIENT LIST",    [ASK_REWRITE] = "BGREWRITEAOF",
+    [ASK_TLS] = "CONFIG GET",
 };
 
 static void take_refusal(struct redis *r, enum redis_ask kind, const struct resp_value *value) {
+  if (kind == ASK_TLS)
+    return; // it was only asked for to warn
   redis_trouble_answer(r->trouble, r->own_what, command_of[kind], r->settings.username, value->text,
                        value->length);
   if (kind == ASK_REPLICATION)
@@ -206,6 +211,9 @@ static void take_answer(struct redis *r, enum redis_ask kind, uint32_t batch, st
     break;
   case ASK_PERSISTENCE:
     take_persistence(r, value);
+    break;
+  case ASK_TLS:
+    r->copies_in_clear = value->length >= 4 && memcmp(value->text + value->length - 4, "no\r\n", 4) == 0;
     break;
   case ASK_LINK:
     redis_kept_link(&r->kept, value->text, value->length);
@@ -290,6 +298,7 @@ static int open_own(struct redis *r) {
       .address = s->address,
       .username = s->username,
       .password_file = s->password_file,
+      .tls = s->tls,
       .name = r->name,
       .late_ms = s->probe_timeout_ms,
       .give_up_ms =
@@ -380,6 +389,16 @@ static void redis_kill_clients(void *state) {
   loop_timer_in(r->clearing, asked ? BROKER_CLEAR_MS * 1000 : 0);
 }
 
+static void redis_reload(void *state) {
+  struct redis *r = state;
+  redis_link_login_again(r->own);
+  redis_link_login_again(r->peer);
+  redis_link_login_again(r->writer);
+  if (r->has_duty && r->duty.mode == BROKER_FOLLOW)
+    redis_duty_credentials(r); // for when it next connects to its master
+  redis_link_flush(r->own);
+}
+
 static const struct broker_view *redis_view(const void *state) {
   return &((const struct redis *)state)->view;
 }
@@ -391,5 +410,6 @@ const struct broker_driver broker_redis = {
     .apply = redis_apply,
     .kill_clients = redis_kill_clients,
     .view = redis_view,
+    .reload = redis_reload,
     .close = redis_close,
 };

@@ -30,6 +30,7 @@ enum redis_ask {
   ASK_KILL,
   ASK_LINK,
   ASK_REWRITE,
+  ASK_TLS,
   ASK_CLEARED, // the last question of redis_kill_clients
 };
 
@@ -59,6 +60,7 @@ struct redis {
   unsigned asking;                 // INFO replication under way
   struct instant moved;            // since when its offset has been what it is
   uint64_t epoch;                  // led or followed once attached; 0 unknown
+  bool copies_in_clear;            // tls-replication is off, though we speak TLS to it
   char trouble[REDIS_TROUBLE_MAX]; // the last command that it refused
 
   // The other node's Redis, asked directly
@@ -141,6 +143,9 @@ void redis_duty_reborn(struct redis *);
 
 // Sends the pause again when half of it has run out.
 void redis_duty_renew_pause(struct redis *);
+
+// Tells it anew how to log in at its master.
+void redis_duty_credentials(struct redis *);
 
 bool redis_points_at(const struct redis *, const char *host, const char *port);
 bool redis_is_held(const struct redis *);

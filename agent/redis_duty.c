@@ -80,7 +80,7 @@ static void send_demote(struct redis *r, bool kill) {
 }
 
 // The two brokers know each other by the same name and password. The file is read anew, as for a connection.
-static void ask_credentials(struct redis *r) {
+void redis_duty_credentials(struct redis *r) {
   char secret[REDIS_SECRET_MAX + 1];
   if (r->settings.password_file[0] == '\0' || redis_secret_read(r->settings.password_file, secret) < 0)
     return; // an unreadable file is told by the connection
@@ -90,7 +90,7 @@ static void ask_credentials(struct redis *r) {
 }
 
 static void send_follow(struct redis *r) {
-  ask_credentials(r);
+  redis_duty_credentials(r);
   REDIS_ASK(r, ASK_CONFIG, "CONFIG", "SET", "replica-read-only", "yes");
   REDIS_ASK(r, ASK_REPLICAOF, "REPLICAOF", r->peer_host, r->peer_port);
   redis_ask_info(r);

@@ -19,6 +19,7 @@
 #define OUT_MAX 16384 // ASKED_MAX commands, the password among them
 #define IN_SIZE 65536 // INFO has a few KiB
 #define TAG_GREETING UINT32_MAX // AUTH and CLIENT SETNAME, the link's own
+#define TAG_AGAIN (UINT32_MAX - 1) // AUTH, over a connection that is in use
 #define REFUSED_RETRY_MS 1000   // after a wrong password: somebody has to mend it first
 #define TCP_LOST_MS 5000        // bytes that the other machine's kernel never acknowledged end the connection
 
@@ -38,6 +39,7 @@ struct redis_link {
   int fd; // -1: none
   struct loop_io *io;
   struct loop_timer *timer; // to connect when there is none, else of the oldest question
+  struct tls *tls; // NULL: none, or none yet
   bool up, late;
   bool proven;                      // this connection has brought an answer
   unsigned in_vain;                 // connections in a row that were accepted and lost before that
@@ -46,6 +48,7 @@ struct redis_link {
   char out[OUT_MAX], *in;
   size_t out_size, in_size, in_max;
   char trouble[REDIS_TROUBLE_MAX];
+  char login_trouble[REDIS_TROUBLE_MAX]; // of redis_link_login_again
 };
 
 // ---- the password ----
@@ -81,7 +84,7 @@ bool redis_link_is_late(const struct redis_link *link) {
 }
 
 const char *redis_link_trouble(const struct redis_link *link) {
-  return link->trouble;
+  return link->trouble[0] != '\0' ? link->trouble : link->login_trouble;
 }
 
 static struct instant after_ms(struct instant from, uint32_t ms) {
@@ -114,7 +117,8 @@ bool redis_link_ask(struct redis_link *link, uint32_t tag, size_t count, const c
 void redis_link_flush(struct redis_link *link) {
   if (!link->up || link->out_size == 0)
     return;
-  ssize_t sent = send(link->fd, link->out, link->out_size, MSG_NOSIGNAL);
+  ssize_t sent = link->tls ? tls_send(link->tls, link->out, link->out_size)
+                           : send(link->fd, link->out, link->out_size, MSG_NOSIGNAL);
   if (sent > 0) {
     link->out_size -= (size_t)sent;
     memmove(link->out, link->out + sent, link->out_size);
@@ -127,6 +131,8 @@ void redis_link_flush(struct redis_link *link) {
 
 static void close_socket(struct redis_link *link) {
   loop_io_free(link->io);
+  tls_close(link->tls);
+  link->tls = NULL;
   if (link->fd >= 0)
     close(link->fd);
   explicit_bzero(link->out, link->out_size);
@@ -163,27 +169,34 @@ static void lose_connection(struct redis_link *link, int error) {
   }
 }
 
-static bool greet_with_password(struct redis_link *link) {
+static bool ask_auth(struct redis_link *link, uint32_t tag, char trouble[static REDIS_TROUBLE_MAX]) {
   char secret[REDIS_SECRET_MAX + 1];
   int rc = redis_secret_read(link->settings.password_file, secret);
   if (rc < 0) {
-    snprintf(link->trouble, sizeof(link->trouble),
-             "broker.password_file %s: %s; the agent must be able to read it", link->settings.password_file,
-             strerror(-rc));
+    snprintf(trouble, REDIS_TROUBLE_MAX, "broker.password_file %s: %s; the agent must be able to read it",
+             link->settings.password_file, strerror(-rc));
     return false;
   }
   const char *user = link->settings.username;
   const char *named[] = {"AUTH", user, secret}, *unnamed[] = {"AUTH", secret};
-  bool asked = user[0] != '\0' ? redis_link_ask(link, TAG_GREETING, 3, named)
-                               : redis_link_ask(link, TAG_GREETING, 2, unnamed);
-  assert(asked); // the buffer was empty
+  bool asked = user[0] != '\0' ? redis_link_ask(link, tag, 3, named) : redis_link_ask(link, tag, 2, unnamed);
   explicit_bzero(secret, sizeof(secret));
-  return true;
+  return asked;
+}
+
+void redis_link_login_again(struct redis_link *link) {
+  if (!link->up || link->settings.password_file[0] == '\0')
+    return; // the next connection reads it
+  link->login_trouble[0] = '\0';
+  ask_auth(link, TAG_AGAIN, link->login_trouble);
+  redis_link_flush(link);
 }
 
 static void become_up(struct redis_link *link) {
   link->up = true;
-  if (link->settings.password_file[0] != '\0' && !greet_with_password(link)) {
+  link->login_trouble[0] = '\0';
+  loop_io_want(link->io, true, false);
+  if (link->settings.password_file[0] != '\0' && !ask_auth(link, TAG_GREETING, link->trouble)) {
     link->up = false;
     lose(link, EACCES, REFUSED_RETRY_MS);
     return;
@@ -218,6 +231,12 @@ static bool take_answer(struct redis_link *link, const struct resp_value *value)
   watch_oldest(link);
   if (question.tag == TAG_GREETING)
     return take_greeting(link, value);
+  if (question.tag == TAG_AGAIN) {
+    if (value->type == RESP_ERROR)
+      redis_trouble_answer(link->login_trouble, link->settings.what, "AUTH", link->settings.username, value->text,
+                           value->length);
+    return true;
+  }
   if (value->type != RESP_ERROR) {
     link->proven = true;
     link->trouble[0] = '\0';
@@ -246,8 +265,10 @@ static void take_answers(struct redis_link *link) {
   redis_link_flush(link);
 }
 
-static void receive(struct redis_link *link) {
-  ssize_t size = recv(link->fd, link->in + link->in_size, link->in_max - link->in_size, 0);
+static void receive_once(struct redis_link *link) {
+  char *to = link->in + link->in_size;
+  size_t room = link->in_max - link->in_size;
+  ssize_t size = link->tls ? tls_receive(link->tls, to, room) : recv(link->fd, to, room, 0);
   if (size > 0) {
     link->in_size += (size_t)size;
     take_answers(link);
@@ -256,7 +277,40 @@ static void receive(struct redis_link *link) {
   }
 }
 
+// What TLS has opened already makes no socket readable.
+static void receive(struct redis_link *link) {
+  do
+    receive_once(link);
+  while (link->up && link->tls && tls_has_more(link->tls));
+}
+
 // ---- connecting ----
+
+static void lose_unproven(struct redis_link *link, const char *why) {
+  snprintf(link->trouble, sizeof(link->trouble), "%.14s (%.30s): %.108s", link->settings.what, link->settings.address, why);
+  lose(link, EPROTO, REFUSED_RETRY_MS);
+}
+
+static void shake_hands(struct redis_link *link) {
+  char why[TLS_TROUBLE_MAX];
+  bool wants_write = false;
+  int rc = tls_handshake(link->tls, &wants_write, why);
+  if (rc < 0)
+    lose_unproven(link, why);
+  else if (rc == 0)
+    loop_io_want(link->io, !wants_write, wants_write);
+  else
+    become_up(link);
+}
+
+static void begin_tls(struct redis_link *link) {
+  char why[TLS_TROUBLE_MAX];
+  link->tls = tls_open(&link->settings.tls, link->fd, why);
+  if (link->tls)
+    shake_hands(link);
+  else
+    lose_unproven(link, why);
+}
 
 static void connected(struct redis_link *link) {
   int error = 0;
@@ -264,6 +318,8 @@ static void connected(struct redis_link *link) {
   getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error)
     lose_connection(link, error);
+  else if (tls_is_on(&link->settings.tls))
+    begin_tls(link);
   else
     become_up(link);
 }
@@ -271,7 +327,10 @@ static void connected(struct redis_link *link) {
 static void on_socket(void *arg, bool readable, bool writable) {
   struct redis_link *link = arg;
   if (!link->up) {
-    connected(link);
+    if (link->tls)
+      shake_hands(link);
+    else
+      connected(link);
     return;
   }
   if (writable)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "agent/resp.h"
+#include "agent/tls.h"
 #include "common/base/loop.h"
 
 #define REDIS_SECRET_MAX 512 // a password's length
@@ -21,6 +22,7 @@ struct redis_link_settings {
   const char *address;       // "host:port"
   const char *username;      // "": Redis' default user
   const char *password_file; // "": do not authenticate
+  struct tls_settings tls;
   const char *name;          // CLIENT SETNAME, for whoever looks at CLIENT LIST
   size_t answer_max;         // the longest answer; 0: 64 KiB
   uint32_t late_ms;          // an answer that takes longer is reported as late
@@ -50,6 +52,10 @@ void redis_link_free(struct redis_link *); // NULL is allowed
 // more). It leaves at the next redis_link_flush, or when the callback that asked returns.
 bool redis_link_ask(struct redis_link *, uint32_t tag, size_t count, const char *const *words);
 void redis_link_flush(struct redis_link *);
+
+// The password file may have changed: logs in again over the connection that there is. What Redis refuses leaves
+// it as it was, with a trouble.
+void redis_link_login_again(struct redis_link *);
 
 bool redis_link_is_up(const struct redis_link *);
 bool redis_link_is_late(const struct redis_link *);

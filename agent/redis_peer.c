@@ -69,6 +69,7 @@ int redis_peer_open(struct redis *r) {
       .address = s->peers[1 - s->self],
       .username = s->username,
       .password_file = s->password_file,
+      .tls = s->tls,
       .name = r->name,
       .late_ms = s->beat_ms * 2,
       .give_up_ms = s->lease_ms < PEER_GIVE_UP_MS_MIN ? PEER_GIVE_UP_MS_MIN : s->lease_ms,

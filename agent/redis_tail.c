@@ -437,6 +437,7 @@ static int open_link(struct redis_tail *t, struct loop *loop, struct redis_link 
                                                .address = address,
                                                .username = s->username,
                                                .password_file = s->password_file,
+                                               .tls = s->tls,
                                                .name = t->name,
                                                .answer_max = ANSWER_MAX,
                                                .late_ms = LATE_MS,

@@ -89,6 +89,7 @@ static void set_trouble(struct redis *r) {
       redis_link_trouble(r->peer),
       r->tail ? redis_tail_trouble(r->tail) : "",
       wait_text(r),
+      r->copies_in_clear ? "tls-replication is no: the two Redis copy without TLS, or not at all: set it to yes in both redis.conf" : "",
       r->refusal,
   };
   r->view.trouble[0] = '\0';

@@ -99,6 +99,7 @@ int redis_writes_open(struct redis *r) {
       .address = s->address,
       .username = s->username,
       .password_file = s->password_file,
+      .tls = s->tls,
       .name = r->name,
       .late_ms = s->probe_timeout_ms,
       .give_up_ms = 0, // one that is paused answers when the pause is over

@@ -83,6 +83,7 @@ void agent_reload(void *arg, int signo) {
   health_close(a->health);
   a->health = health;
   swap(a, &fresh);
+  broker_reload(a->broker);
   a->failback_at = INSTANT_NEVER; /* counted anew, by what is in force now */
   a->reload_trouble[0] = 0;
   note(a, note_new(a, "daemon", "reloaded"), LOG_NOTICE,

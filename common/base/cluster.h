@@ -90,6 +90,9 @@ struct cluster_conf {
     struct conf_map peer_map;
     const char *peers[NODES]; // the same by the node's number; "" where not given
     const char *username, *password_file;
+    struct {
+      const char *ca_file, *certificate_file, *key_file, *server_name; // "" not given
+    } tls; // redis: of the connections to both
     struct conf_texts streams; // redis: whose tails a rejoin keeps
     struct conf_map options; // what only its driver knows
     int replication; // enum replication

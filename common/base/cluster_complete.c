@@ -186,6 +186,17 @@ static void complete_replication(struct cluster_conf *c, struct conf *conf) {
         "\"broker.strict\" is true, but broker.replication is not \"sync\"; allowed: false, or \"sync\"");
 }
 
+static void check_tls(const struct cluster_conf *c, struct conf *conf) {
+  bool ca = c->broker.tls.ca_file[0] != 0, certificate = c->broker.tls.certificate_file[0] != 0;
+  if (!ca && (certificate || c->broker.tls.key_file[0] != 0 || c->broker.tls.server_name[0] != 0))
+    conf_error(conf, "broker.tls",
+               "\"broker.tls\" has no ca_file, without which there is no TLS; allowed: ca_file, or none of its keys");
+  if (certificate != (c->broker.tls.key_file[0] != 0))
+    conf_error(conf, "broker.tls", "\"broker.tls\" has one of certificate_file and key_file; allowed: both, or neither");
+  if (ca && c->broker.driver != DRIVER_REDIS)
+    conf_error(conf, "broker.tls", "\"broker.tls\" is given, but broker.driver is not \"redis\"; allowed: with \"redis\" alone");
+}
+
 static void take_peers(struct cluster_conf *c, struct conf *conf) {
   struct conf_map sorted = {0};
   for (size_t i = 0; i < c->broker.peer_map.count; i++) {
@@ -238,6 +249,7 @@ static bool is_service(const struct cluster_conf *c) {
 static void complete_broker(struct cluster_conf *c, struct conf *conf) {
   complete_replication(c, conf);
   take_peers(c, conf);
+  check_tls(c, conf);
   if (c->broker.driver != DRIVER_NONE && !is_service(c))
     check_reach(c, conf);
   cluster_complete_driver(c, conf);

@@ -23,11 +23,12 @@ struct crypto {
   EVP_KDF_CTX *derive;
 };
 
-/* No configuration file, error texts or name tables: none is used here, and they would be most of an agent's
- * memory. */
+/* No configuration file, error texts or names of ciphers: none is used here, and they would be most of an agent's
+ * memory. The names of digests stay: what is left out once cannot be had again in this process, and without them
+ * TLS (agent/tls.c, libpq) takes every certificate's signature for too weak. */
 static bool library_init(void) {
   uint64_t options = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
-                     OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS;
+                     OPENSSL_INIT_NO_ADD_ALL_CIPHERS;
   return OPENSSL_init_crypto(options, NULL) == 1;
 }
 

@@ -285,8 +285,8 @@ class World:
     def __init__(self, folder):
         self.folder, self.stack = folder, []
 
-    def redis(self, which, *arguments):
-        redis = Redis(self.folder, PORTS[which], *arguments)
+    def redis(self, which, *arguments, port=0):
+        redis = Redis(self.folder, port or PORTS[which], *arguments)
         self.stack.append(redis.kill)
         return redis
 

@@ -14,10 +14,12 @@ import redis_duty_cases
 import redis_kept_cases
 import redis_login_cases
 import redis_stream_cases
+import redis_tls_cases
 import redis_writes_cases
 from redis_bed import World, enter_namespaces
 
-CASES = (redis_duty_cases, redis_kept_cases, redis_login_cases, redis_stream_cases, redis_writes_cases)
+CASES = (redis_duty_cases, redis_kept_cases, redis_login_cases, redis_stream_cases, redis_tls_cases,
+         redis_writes_cases)
 
 
 def run(name, test):

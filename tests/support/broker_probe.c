@@ -2,10 +2,11 @@
 // Drives one broker driver by hand: commands on stdin, callbacks as lines on stdout, each with CLOCK_BOOTTIME
 // in us.
 // broker_probe --config FILE NODE [INCARNATION]  takes the broker that a configuration names, as the agent does.
-//   duty SERIAL hold|follow|lead MASTER EPOCH PAUSED SYNC     kill     view     quit
+//   duty SERIAL hold|follow|lead MASTER EPOCH PAUSED SYNC     kill     view     reload     quit
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,8 @@ static void command(const char *line) {
     duty_command(line);
   else if (strcmp(line, "kill") == 0)
     broker_kill_clients(broker);
+  else if (strcmp(line, "reload") == 0)
+    broker_reload(broker);
   else if (strcmp(line, "view") == 0)
     print_view("view");
   else
@@ -145,6 +148,7 @@ int main(int argc, char **argv) {
                     "EVERY TIMEOUT\n       broker_probe --config FILE NODE [INCARNATION]\n");
     return 2;
   }
+  signal(SIGPIPE, SIG_IGN); // as the agent does
   setvbuf(stdout, NULL, _IOLBF, 0);
   loop = loop_new();
   const struct broker_watch watch = {

@@ -214,7 +214,7 @@ netns-short-e2e: netns-ready
 	python3 -B tests/netns/run.py --short --jobs 4
 netns-short-fence: netns-ready
 	python3 -B tests/netns/fence_test.py --short
-	tests/netns/driver_suite --short
+	tests/netns/driver_suite --short --jobs 6
 	python3 -B tests/netns/run.py --fence bpf agent.agent_stopped agent.master_cut
 netns-short: netns-short-e2e netns-short-fence
 bench-fence: tools $(PROBES) ## measure each mechanism of the kernel fence (RUNS=100: how often a lease ends)

@@ -13,6 +13,8 @@
 
 #define PYTHON "/usr/bin/python3" // dbusmock is a package of Debian's, for Debian's interpreter
 
+#define MORTAL "setpriv", "--pdeathsig", "KILL" // they go with a test that is killed
+
 #ifndef UNITS
 #error "UNITS is to be the parameters of the mock"
 #endif
@@ -46,14 +48,14 @@ static void start_bus(void) {
   char option[128];
   snprintf(option, sizeof option, "--config-file=%s", configuration);
   unlink(socket_path);
-  bus_pid = spawn((const char *const[]){"dbus-daemon", option, "--nofork", "--nopidfile", "--nosyslog", NULL});
+  bus_pid = spawn((const char *const[]){MORTAL, "dbus-daemon", option, "--nofork", "--nopidfile", "--nosyslog", NULL});
   for (int i = 0; i < 2000 && access(socket_path, F_OK) != 0; i++)
     usleep(10000);
   assert_int_equal(access(socket_path, F_OK), 0);
 }
 
 static void start_manager(void) {
-  manager_pid = spawn((const char *const[]){PYTHON, "-B", "-m", "dbusmock", "--system", "--logfile", "/dev/null",
+  manager_pid = spawn((const char *const[]){MORTAL, PYTHON, "-B", "-m", "dbusmock", "--system", "--logfile", "/dev/null",
                                             "--template", "tests/support/systemd_mock.py", "--parameters", UNITS, NULL});
 }
 

@@ -161,7 +161,7 @@ MUTATIONS = (
          "if (core->clear || core->reign != 0)\n    return false;", "L11: leads by election, whatever runs elsewhere"),
     core("late-answer", "core", "core_waits(s->core) && s->core->unfenced == event->fenced", "core_waits(s->core)",
          "L11: what the fence device says of an earlier reign counts"),
-    core("late-release", "fencing", " && beat->echo >= core->claim_seq)", ")",
+    core("late-release", "fencing", " &&\n      beat->echo >= core->claim_seq)", ")",
          "L11: a word from before the candidacy counts for the other node's being out of the way"),
     core("unreleased-is-clear", "fencing", " && (beat->flags & BEAT_RELEASED)", "",
          "L11: who is heard counts as out of the way although something runs there still"),

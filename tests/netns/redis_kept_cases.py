@@ -8,8 +8,10 @@ import time
 from redis_bed import Refused, fields, refused, until
 
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
-# A copy that arrives is written to a file first; where even that has no room, nothing is ever attached.
-LOADED_DIRECTLY = AOF + ("--repl-diskless-load", "on-empty-db")
+# A copy that arrives is written to a file first; where even that has no room, nothing is ever attached. And a Redis that
+# ends at the first write that fails would leave nothing to look at.
+LOADED_DIRECTLY = ("--appendonly", "yes", "--appendfsync", "everysec", "--repl-diskless-load", "on-empty-db",
+                   "--replica-ignore-disk-write-errors", "yes")
 
 
 def disk(world, port, megabytes=16):
@@ -43,8 +45,7 @@ def held(redis):
 
 
 def test_confirmed_from_memory_is_gone_after_a_restart(world):
-    """What the driver guards against, of Redis itself: WAIT counts a copy that is in no file, and INFO's
-    aof_last_write_status is ok."""
+    """What the driver guards against, of Redis itself: WAIT counts a copy that is in no file."""
     folder = disk(world, 7002)
     a, b = world.redis(0, *LOADED_DIRECTLY), world.redis(1, *LOADED_DIRECTLY)
     client = a.client()
@@ -54,7 +55,7 @@ def test_confirmed_from_memory_is_gone_after_a_restart(world):
     until("it is attached", lambda: b.client().info("replication").get("master_link_status") == "up")
     assert confirmed(client, 100) == 100
     persistence = b.client().info("persistence")
-    assert persistence["aof_last_write_status"] == "ok" and persistence["aof_last_bgrewrite_status"] == "err"
+    assert persistence["aof_last_bgrewrite_status"] == "err", persistence
     b.kill()
     empty(folder)
     b.start()
@@ -73,7 +74,7 @@ def test_copy_in_no_file_is_not_in_sync(world):
     confirmed(client, 10)
     fill(folder)
     serial = pb.duty("follow", 2)
-    pb.wait("cannot write the master's copy to its append-only file", timeout=10)
+    pb.wait("cannot write (the master's copy to )?its append-only file", timeout=10)
     pa.wait(" changed .* link=0 .*the other node's Redis does not keep", timeout=10)
     assert pa.view()["link"] == "0" and not pb.has_done(serial), pa.view()
     empty(folder)

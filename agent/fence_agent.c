@@ -136,6 +136,14 @@ static void check_again(struct fence_agent *f) {
   loop_timer_in(f->timer, (f->settings.check_ms != 0 ? f->settings.check_ms : FENCE_AGENT_CHECK_MS) * INT64_C(1000));
 }
 
+/* What came in between may have been the first look. */
+static void go_on_looking(struct fence_agent *f) {
+  if (f->known)
+    check_again(f);
+  else
+    loop_timer_in(f->timer, 0);
+}
+
 static void note_check(struct fence_agent *f, const char *trouble) {
   bool differs = !f->known || strcmp(trouble, f->trouble) != 0;
   f->known = true;
@@ -147,10 +155,7 @@ static void note_check(struct fence_agent *f, const char *trouble) {
 static void finish_off(struct fence_agent *f, const char *why_not) {
   fence_agent_fn *fn = f->fn;
   f->fn = NULL;
-  if (f->known)
-    check_again(f);
-  else
-    loop_timer_in(f->timer, 0); // it came in between
+  go_on_looking(f);
   if (fn != NULL)
     fn(f->arg, why_not);
 }
@@ -263,7 +268,7 @@ void fence_agent_break_off(struct fence_agent *f) {
     return;
   stop_job(f);
   f->fn = NULL;
-  check_again(f);
+  go_on_looking(f);
 }
 
 void fence_agent_close(struct fence_agent *f) {

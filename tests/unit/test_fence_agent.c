@@ -294,6 +294,31 @@ static void test_it_is_broken_off(void **unused) {
   end();
 }
 
+static void give_up(void *unused) {
+  (void)unused;
+  loop_stop(bed.loop);
+}
+
+/* An election lost before the first look: the device is looked at then, not an hour later. */
+static void test_it_is_looked_at_after_a_break(void **unused) {
+  (void)unused;
+  write_script("[ $action != off ] || sleep 1000");
+  begin(script);
+  struct fence_agent_settings settings = {.command = &bed.command, .options = &bed.options, .node = "b"};
+  struct fence_agent_watch watch = {&bed, on_checked};
+  assert_int_equal(fence_agent_open(&bed.device, bed.loop, &settings, &watch), 0);
+  assert_int_equal(fence_agent_off(bed.device, on_off, &bed), 0);
+  run_until_heard("action=off\n");
+  fence_agent_break_off(bed.device);
+  struct loop_timer *most = loop_timer_new(bed.loop, give_up, NULL);
+  loop_timer_in(most, 10000000);
+  assert_int_equal(loop_run(bed.loop), 0);
+  loop_timer_free(most);
+  assert_int_equal(bed.checks, 1);
+  assert_false(bed.answered);
+  end();
+}
+
 static void test_it_is_not_there(void **unused) {
   (void)unused;
   begin("/nonexistent/fence_none");
@@ -340,6 +365,7 @@ int main(void) {
       cmocka_unit_test(test_it_is_looked_at_again_and_again),
       cmocka_unit_test(test_off_does_not_wait_for_a_look),
       cmocka_unit_test(test_it_is_broken_off),
+      cmocka_unit_test(test_it_is_looked_at_after_a_break),
       cmocka_unit_test(test_it_is_not_there),
       cmocka_unit_test(test_the_dummy_of_the_package),
   };

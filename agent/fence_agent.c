@@ -98,6 +98,9 @@ static void last_words(const struct fence_agent *f, const struct child_result *r
   char all[CHILD_OUTPUT_MAX + 1];
   const struct child_output *from = result->err.size > 0 ? &result->err : &result->out;
   memcpy(all, from->text, sizeof all);
+  char *cut = from->cut ? strrchr(all, '\n') : NULL;
+  if (cut != NULL)
+    *cut = 0; // the last line may end in half a secret, which nobody would know for one
   for (size_t i = 0; i < f->settings.options->count; i++)
     if (may_be_secret(f->settings.options->at[i].key))
       blot_out(all, f->settings.options->at[i].value);

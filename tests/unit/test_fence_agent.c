@@ -192,6 +192,18 @@ static void test_it_fails_and_says_the_password(void **unused) {
 }
 
 /* `off` succeeds, and then nobody can say whether it is. */
+/* The output is cut in the middle of it: what is left of it must not be said either. */
+static void test_it_says_half_the_password(void **unused) {
+  (void)unused;
+  write_script("{ printf '%4073s\\nunable to log in: %s' '' 'open sesame'; } >&2; exit 1");
+  begin(script);
+  option("password", "open sesame");
+  const char *trouble = looked();
+  assert_non_null(strstr(trouble, "\"monitor\" ended with 1"));
+  assert_null(strstr(trouble, "open"));
+  end();
+}
+
 static void test_status_fails(void **unused) {
   (void)unused;
   write_script("[ $action != status ] || exit 1");
@@ -359,6 +371,7 @@ int main(void) {
       cmocka_unit_test(test_it_lies),
       cmocka_unit_test(test_it_lies_with_two_tongues),
       cmocka_unit_test(test_it_fails_and_says_the_password),
+      cmocka_unit_test(test_it_says_half_the_password),
       cmocka_unit_test(test_status_fails),
       cmocka_unit_test(test_it_dies),
       cmocka_unit_test(test_it_hangs),

@@ -104,7 +104,7 @@ $(B)/tanist-agent: $(B)/agent/main.o $(AGENT) $(PAGE) $(BASE) $(CORE)
 $(B)/tanist-witness: $(B)/witness/main.o $(WITNESS) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_base)
 # What the doctor tries out: the fence, and who answers for an address.
-DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% bpf tc rtnl_ask announce neighbour),$(AGENT))
+DOCTOR := $(filter $(patsubst %,$(B)/agent/%.o,fence% node_option bpf tc rtnl_ask announce neighbour),$(AGENT))
 $(B)/tanist: $(CTL) $(DOCTOR) $(B)/agent/orphans.o $(filter-out %/page.o,$(PAGE)) $(BASE) $(CORE)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_agent)
 # A recording stand-in for the file with the system calls.

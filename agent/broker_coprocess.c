@@ -192,8 +192,11 @@ static void on_end(void *arg, bool readable, bool writable) {
   char how[64];
   if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
     return;
+  bool killed = c->killed;
+  c->killed = true; // nobody is there any more who could be asked, and its number may be another's
   on_stream(&c->out, true, false); // its last words
   on_stream(&c->err, true, false);
+  c->killed = killed;
   if (info.si_code == CLD_EXITED)
     snprintf(how, sizeof how, "ended (exit %d)", info.si_status);
   else
@@ -319,12 +322,11 @@ static int coprocess_begin(void *state, enum verb verb, uint32_t deadline_ms, co
 // It alone: a broker that it has started in its group goes on.
 static void coprocess_close(void *state) {
   struct coprocess *c = state;
-  pid_t pid = c->pid;
-  if (pid > 0)
+  if (c->pid > 0) {
     pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
+    child_await(c->pidfd);
+  }
   forget(c);
-  if (pid > 0)
-    waitpid(pid, NULL, 0);
   loop_timer_free(c->timer);
   free(c);
 }

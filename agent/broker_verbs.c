@@ -109,7 +109,8 @@ static void begin(struct verbs *e, enum verb verb) {
   if (rc == 0) {
     e->busy = true;
     // A program that was ended because it took too long to start would never get beyond that.
-    loop_timer_at(e->deadline, instant_plus_ms(e->begun, e->limit_ms + (e->fresh ? VERBS_FRESH_MS : 0)));
+    e->until = instant_plus_ms(e->begun, e->limit_ms + (e->fresh ? VERBS_FRESH_MS : 0));
+    loop_timer_at(e->deadline, e->until);
     return;
   }
   if (rc == -EAGAIN) // what comes next comes from the transport
@@ -161,7 +162,7 @@ static void preempt(struct verbs *e) {
   if (!e->busy || e->preempted || steps_down)
     return;
   struct instant soon = instant_in_ms(e->settings.beat_ms);
-  if (!instant_before(soon, instant_plus_ms(e->begun, e->limit_ms)))
+  if (!instant_before(soon, e->until))
     return;
   e->preempted = true;
   loop_timer_at(e->deadline, soon);

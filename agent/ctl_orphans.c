@@ -50,17 +50,25 @@ static int find_directory(struct orphans *o, const struct cluster_conf *c, const
   return CTL_DONE;
 }
 
+static int unnamed(const struct orphans *o) {
+  return ctl_usage(o->ctl, o->command, "which one? 'tanist orphans list' has their names");
+}
+
+static int no_such(const struct orphans *o, int rc) {
+  return ctl_fail(o->ctl, CTL_FAILED, "%s/%s: %s; 'tanist orphans list' has the names", o->directory, o->name,
+                  rc == -EBADMSG           ? "no orphan file"
+                  : rc == -EPROTONOSUPPORT ? "an orphan file of another version: read it with the tanist of that version"
+                                           : strerror(-rc));
+}
+
 static int open_file(const struct orphans *o, struct tanist_orphan **orphan,
                      struct tanist_orphan_head *head) {
   char path[PATH_MAX + NAME_MAX + 2];
   if (o->name == NULL)
-    return ctl_usage(o->ctl, o->command, "which one? 'tanist orphans list' has their names");
+    return unnamed(o);
   snprintf(path, sizeof path, "%s/%s", o->directory, o->name);
   int rc = strchr(o->name, '/') != NULL ? -ENOENT : tanist_orphan_open(orphan, path, head);
-  if (rc == 0)
-    return CTL_DONE;
-  return ctl_fail(o->ctl, CTL_FAILED, "%s: %s; 'tanist orphans list' has the names", path,
-                  rc == -EBADMSG ? "no orphan file" : strerror(-rc));
+  return rc == 0 ? CTL_DONE : no_such(o, rc);
 }
 
 // ---- list ----
@@ -87,6 +95,7 @@ static void print_file(const struct orphans *o, const struct orphans_file *file)
     json_put_uint(row, "bytes", file->bytes);
     json_put_bool(row, "damaged", file->damaged);
     json_put_bool(row, "foreign", file->foreign);
+    json_put_bool(row, "other_version", file->other_version);
     ctl_print_json(ctl, row);
     json_free(row);
     return;
@@ -97,6 +106,11 @@ static void print_file(const struct orphans *o, const struct orphans_file *file)
     fprintf(ctl->out, "  %" PRIu64 " bytes in the broker's own format, kept before it rejoined epoch %" PRIu64
             ": look with the broker's tools at %s/%s\n",
             file->bytes, file->head.master_epoch, o->directory, file->name);
+    return;
+  }
+  if (file->other_version) {
+    fprintf(ctl->out, "  %" PRIu64 " bytes, an orphan file of another version: read it with the tanist of that version\n",
+            file->bytes);
     return;
   }
   fprintf(ctl->out, "  %" PRIu64 " entries, %" PRIu64 " bytes, cut off past (%" PRIu64 ", %" PRIu64 ") by epoch %" PRIu64 "%s\n",
@@ -287,10 +301,11 @@ static int replay(struct orphans *o) {
 
 // ---- discard ----
 
-static bool confirm(const struct orphans *o, uint64_t entries) {
+static bool confirm(const struct orphans *o, const struct orphans_file *file) {
   char line[NAME_MAX + 2];
-  fprintf(o->ctl->err, "%" PRIu64 " entries that no master holds will be gone for good. Type the file's name to go on: ",
-          entries);
+  bool counted = !file->foreign && !file->other_version;
+  fprintf(o->ctl->err, "%" PRIu64 " %s that no master holds will be gone for good. Type the file's name to go on: ",
+          counted ? file->entries : file->bytes, counted ? "entries" : "bytes");
   fflush(o->ctl->err);
   if (!fgets(line, sizeof line, o->ctl->in))
     return false;
@@ -299,17 +314,14 @@ static bool confirm(const struct orphans *o, uint64_t entries) {
 }
 
 static int discard(struct orphans *o) {
-  struct tanist_orphan *orphan;
-  struct tanist_orphan_head head;
-  struct tanist_orphan_entry entry;
-  uint64_t entries = 0;
-  int rc = open_file(o, &orphan, &head);
-  if (rc != CTL_DONE)
-    return rc;
-  while (tanist_orphan_next(orphan, &entry) == 1)
-    entries++;
-  tanist_orphan_close(orphan);
-  bool yes = o->confirmed != NULL ? strcmp(o->confirmed, o->name) == 0 : confirm(o, entries);
+  struct orphans_file file = {0};
+  if (o->name == NULL)
+    return unnamed(o);
+  snprintf(file.name, sizeof file.name, "%s", o->name);
+  int rc = orphans_look(o->directory, &file);
+  if (rc != 0)
+    return no_such(o, rc);
+  bool yes = o->confirmed != NULL ? strcmp(o->confirmed, o->name) == 0 : confirm(o, &file);
   if (!yes)
     return ctl_fail(o->ctl, CTL_FAILED, "nothing done: \"%s\" was not %s", o->name,
                     o->confirmed != NULL ? "named" : "typed");

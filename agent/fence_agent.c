@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/node_option.h"
 #include "common/base/child.h"
 #include "common/base/text.h"
 
@@ -37,21 +38,8 @@ static int64_t deadline_ms(const struct fence_agent *f, enum job job) {
 
 // ---- what it is told ----
 
-// Is `key` the option `name` for this node? 2: for this node alone, 1: for both, 0: it is not.
-static int names(const char *key, const char *name, const char *node) {
-  size_t length = strlen(name);
-  if (strncmp(key, name, length) != 0)
-    return 0;
-  if (key[length] == 0)
-    return 1;
-  return strncmp(key + length, "__", 2) == 0 && strcmp(key + length + 2, node) == 0 ? 2 : 0;
-}
-
 static bool given(const struct fence_agent *f, const char *name) {
-  for (size_t i = 0; i < f->settings.options->count; i++)
-    if (names(f->settings.options->at[i].key, name, f->settings.node) != 0)
-      return true;
-  return false;
+  return node_option_find(f->settings.options, name, f->settings.node) != NULL;
 }
 
 static size_t put(char *input, size_t used, const char *name, int length, const char *value) {
@@ -67,11 +55,9 @@ static size_t tell(const struct fence_agent *f, const char *action, char *input)
   if (!given(f, "plug") && !given(f, "port"))
     used = put(input, used, "plug", 4, node);
   for (size_t i = 0; i < f->settings.options->count; i++) {
-    const char *key = f->settings.options->at[i].key, *mark = strstr(key, "__");
-    if (mark == NULL)
-      used = put(input, used, key, (int)strlen(key), f->settings.options->at[i].value);
-    else if (strcmp(mark + 2, node) == 0)
-      used = put(input, used, key, (int)(mark - key), f->settings.options->at[i].value);
+    size_t length;
+    if (node_option_counts(f->settings.options, i, node, &length))
+      used = put(input, used, f->settings.options->at[i].key, (int)length, f->settings.options->at[i].value);
   }
   return used;
 }

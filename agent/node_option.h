@@ -9,6 +9,9 @@
 // Does this key hold on this node? `length` is that of the option's own name in it, in any case.
 bool node_option(const char *key, const char *node, size_t *length);
 
+// The same, but not where another key wins there.
+bool node_option_counts(const struct conf_map *, size_t key, const char *node, size_t *length);
+
 // The value that the option has on this node; NULL: it is not given.
 const char *node_option_find(const struct conf_map *, const char *name, const char *node);
 

@@ -61,13 +61,8 @@ static void put_agent(struct environment *e, const struct ocf_agent *a) {
 static void put_options(struct environment *e, const struct ocf_agent *a) {
   for (size_t i = 0; i < a->options->count; i++) {
     size_t length;
-    const char *key = a->options->at[i].key, *value = a->options->at[i].value;
-    char name[OCF_NAME_SIZE];
-    if (!node_option(key, a->node, &length))
-      continue;
-    snprintf(name, sizeof name, "%.*s", (int)length, key);
-    if (node_option_find(a->options, name, a->node) == value) // NAME__NODE wins over NAME
-      put(e, "OCF_RESKEY_%s=%s", name, value);
+    if (node_option_counts(a->options, i, a->node, &length))
+      put(e, "OCF_RESKEY_%.*s=%s", (int)length, a->options->at[i].key, a->options->at[i].value);
   }
 }
 

@@ -36,7 +36,17 @@ static bool is_foreign(const char *path, struct orphans_file *file) {
   return true;
 }
 
-static int look_into(const char *directory, struct orphans_file *file) {
+static int of_other_version(const char *path, struct orphans_file *file) {
+  struct stat at;
+  if (stat(path, &at) != 0)
+    return -errno;
+  file->other_version = true;
+  file->bytes = (uint64_t)at.st_size;
+  file->head.wall_ms = at.st_mtim.tv_sec * INT64_C(1000) + at.st_mtim.tv_nsec / 1000000;
+  return 0;
+}
+
+int orphans_look(const char *directory, struct orphans_file *file) {
   char path[PATH_MAX];
   struct tanist_orphan *orphan;
   struct tanist_orphan_entry entry;
@@ -44,6 +54,8 @@ static int look_into(const char *directory, struct orphans_file *file) {
   rc = rc != 0 ? rc : tanist_orphan_open(&orphan, path, &file->head);
   if (rc == -EBADMSG && is_foreign(path, file))
     return 0;
+  if (rc == -EPROTONOSUPPORT)
+    return of_other_version(path, file);
   if (rc != 0)
     return rc;
   while ((rc = tanist_orphan_next(orphan, &entry)) == 1) {
@@ -81,7 +93,7 @@ int orphans_list(const char *directory, struct orphans_file **files, size_t *cou
   for (struct dirent *e; rc == 0 && (e = readdir(d)) != NULL;) {
     struct orphans_file file = {0};
     snprintf(file.name, sizeof file.name, "%s", e->d_name);
-    if (look_into(directory, &file) == 0)
+    if (orphans_look(directory, &file) == 0)
       rc = add(files, count, &file);
   }
   closedir(d);
@@ -133,12 +145,20 @@ int orphans_adopt(const char *directory, const char *path) {
   return rc;
 }
 
+/* Of another version, too. */
+static int check_orphan(const char *path) {
+  struct tanist_orphan *orphan;
+  struct tanist_orphan_head head;
+  int rc = tanist_orphan_open(&orphan, path, &head);
+  if (rc == 0)
+    tanist_orphan_close(orphan);
+  return rc == -EPROTONOSUPPORT ? 0 : rc;
+}
+
 /* A broker has named it, and the agent may remove what the broker may not: so nothing but an orphan file
    goes, and it is looked at in the very directory that it is removed from. */
 static int remove_target(char *target) {
   char by_fd[64];
-  struct tanist_orphan *orphan;
-  struct tanist_orphan_head head;
   char *slash = strrchr(target, '/');
   if (slash == NULL || slash[1] == 0)
     return -EINVAL;
@@ -149,10 +169,8 @@ static int remove_target(char *target) {
   int file = openat(directory, slash + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   int rc = file < 0 ? -errno : 0;
   snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", file);
-  if (rc == 0 && (rc = tanist_orphan_open(&orphan, by_fd, &head)) == 0) {
-    tanist_orphan_close(orphan);
+  if (rc == 0 && (rc = check_orphan(by_fd)) == 0)
     rc = unlinkat(directory, slash + 1, 0) == 0 ? 0 : -errno;
-  }
   if (file >= 0)
     close(file);
   close(directory);

@@ -19,6 +19,8 @@ struct orphans_file {
   bool damaged;            // from some entry on
   bool foreign; // in the broker's own format, by a driver's program: `bytes` are the file's, of the head only
                 // wall_ms and master_epoch are known, by its name (ORPHANS_NAME)
+  bool other_version; // an orphan file that another version has written: `bytes` are the file's, of the head only
+                      // wall_ms is known, which is when it was written
 };
 
 // What a driver's program is told to write: the epoch of the master, and when. Anything may follow.
@@ -34,6 +36,9 @@ int orphans_make(const char *directory);
 // negative errno. What is neither an orphan file nor named like one is
 // left out.
 int orphans_list(const char *directory, struct orphans_file **files, size_t *count);
+
+// The same of one, by file->name; the rest is written. -ENOENT; -EBADMSG: it would be left out.
+int orphans_look(const char *directory, struct orphans_file *file);
 
 // Puts a link to a file that a broker has written elsewhere; one in the directory is left as it is. -EINVAL:
 // no path from the root.

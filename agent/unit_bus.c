@@ -465,11 +465,12 @@ int unit_bus_open(struct unit_bus **out, struct loop *loop, const char *unit, co
     unit_bus_close(b);
     return -ENOMEM;
   }
-  int rc = begin(b);
-  if (rc >= 0)
+  if (begin(b) >= 0) {
     rearm(b);
-  else
+  } else {
+    drop(b);
     loop_timer_in(b->retry, 0); // and what is wrong is told from the loop
+  }
   *out = b;
   return 0;
 }

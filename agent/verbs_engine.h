@@ -27,7 +27,7 @@ struct verbs {
   bool busy, preempted; // preempted: killed soon for a newer duty; that says nothing of the broker
   bool fresh;           // who is to answer was only just started, and has not answered yet
   enum verb verb;
-  struct instant begun;
+  struct instant begun, until; // until: its deadline
   uint32_t limit_ms;
   uint64_t asked; // what it was asked: the epoch, or the position
   bool asked_sync, asked_paused;

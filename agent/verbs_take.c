@@ -171,6 +171,8 @@ static void take_hello(struct verbs *e, const struct verb_reply *reply) {
   e->greeted = true;
   if (supports != NULL)
     e->supports = e->carries & (verb_set(supports) | VERB_BIT(VERB_HELLO));
+  else if (reply->rc == VERB_OK) // another one may have come that knows more
+    e->supports = e->carries;
   uint32_t lacks = verb_needed(e->settings.replication) & ~e->supports;
   if (e->transport->blind)
     lacks &= ~VERB_BIT(VERB_POS);
@@ -207,11 +209,11 @@ static void take_promoted(struct verbs *e) {
   name_unnamed(e); // an agent that is restarted right now is to know that there was one
   e->resumed = false;
   e->sync = e->asked_sync ? SWITCH_ON : SWITCH_OFF;
-  if (e->asked_paused) {
+  if (!verbs_can(e, VERB_RESUME)) {
+    e->pause = SWITCH_OFF; // nothing would ever end it
+  } else if (e->asked_paused) {
     e->pause = SWITCH_ON;
     e->paused_until = instant_in_ms(verbs_pause_ms(e));
-  } else if (!verbs_can(e, VERB_RESUME)) {
-    e->pause = SWITCH_OFF;
   } // else resume is asked of it, unless it is known not to be paused
 }
 
@@ -262,9 +264,18 @@ static int64_t retry_ms(const struct verbs *e, int rc) {
   return ms < RETRY_MS_MAX ? ms : RETRY_MS_MAX;
 }
 
+// The ways of stepping down are tried in rounds, in the order of enum verb: a round counts once.
+static unsigned times_failed(const struct verbs *e, enum verb verb) {
+  bool down = steps_down(verb) && steps_down(e->failure.verb);
+  if (down && verb > e->failure.verb && e->failure.times > 0)
+    return e->failure.times;
+  return down || verb == e->failure.verb ? e->failure.times + 1 : 1;
+}
+
 static void take_failure(struct verbs *e, enum verb verb, const struct verb_reply *reply) {
   bool same = e->failure.rc == reply->rc && e->failure.verb == verb;
-  e->failure.times = e->failure.verb == verb ? e->failure.times + 1 : 1;
+  e->failure.times = times_failed(e, verb);
+  same = same || (steps_down(verb) && e->failure.times > 1); // only the first round is news
   e->failure.verb = verb;
   e->failure.rc = reply->rc;
   e->failure.again = instant_in_ms(retry_ms(e, reply->rc));

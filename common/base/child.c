@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -248,12 +249,27 @@ static void on_output(void *arg, bool readable, bool writable) {
   read_chunk(arg); // one at a time: a child that never stops talking shares the loop
 }
 
+void child_await(int pidfd) {
+  struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+  siginfo_t info;
+  if (poll(&ended, 1, CHILD_LINGER_MS) > 0)
+    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+}
+
+// The loop ends before it has.
+static void on_loop_end(void *arg) {
+  struct child *child = arg;
+  child_await(child->pidfd);
+  child_free(child);
+}
+
 static void on_deadline(void *arg) {
   struct child *child = arg;
   if (child->result.timed_out) { // SIGKILL came to nothing so far: who waits for this must not wait on
     child->result.lingers = true;
     child->result.status = -1;
     report(child); // it stays watched, and is reaped when it ends
+    loop_io_at_end(child->io, on_loop_end);
     return;
   }
   if (reap(child))
@@ -343,4 +359,5 @@ void child_cancel(struct child *child) {
   close_stream(&child->out);
   close_stream(&child->err);
   loop_timer_at(child->timer, INSTANT_NEVER);
+  loop_io_at_end(child->io, on_loop_end);
 }

@@ -61,7 +61,10 @@ int child_spawn(const char *const *argv, const char *const *environment, int in,
 
 pid_t child_pid(const struct child *); // also its process group
 
-// Kills it with its process group; no callback comes. The loop reaps it. NULL is allowed.
+// Kills it with its process group; no callback comes. The loop reaps it, or loop_free. NULL is allowed.
 void child_cancel(struct child *);
+
+// At the end of all, of one that was killed: waits for it, CHILD_LINGER_MS at most, and reaps it.
+void child_await(int pidfd);
 
 #endif

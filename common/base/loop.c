@@ -25,6 +25,7 @@ struct watch {
   struct event *event;
   int timerfd; // -1 in all but timers
   void *arg;
+  void (*at_end)(void *arg); // NULL: loop_free frees it
 };
 
 struct loop {
@@ -78,9 +79,23 @@ static void watch_free(struct watch *watch) {
   free(watch);
 }
 
+// One that has something to do at the end; it may free others with it.
+static struct watch *find_ender(struct loop *loop) {
+  struct watch *watch;
+  LIST_FOREACH(watch, &loop->watches, entry)
+    if (watch->at_end != NULL)
+      return watch;
+  return NULL;
+}
+
 void loop_free(struct loop *loop) {
   if (loop == NULL)
     return;
+  for (struct watch *watch; (watch = find_ender(loop)) != NULL;) {
+    void (*at_end)(void *) = watch->at_end;
+    watch->at_end = NULL;
+    at_end(watch->arg);
+  }
   while (!LIST_EMPTY(&loop->watches))
     watch_free(LIST_FIRST(&loop->watches));
   event_base_free(loop->base);
@@ -198,6 +213,10 @@ void loop_io_want(struct loop_io *io, bool want_read, bool want_write) {
   }
   assert(rc == 0); // loop_io_new has seen that it can be watched; a deaf agent must not go on
   (void)rc;
+}
+
+void loop_io_at_end(struct loop_io *io, void (*fn)(void *)) {
+  io->watch.at_end = fn;
 }
 
 void loop_io_free(struct loop_io *io) {

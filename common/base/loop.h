@@ -37,6 +37,8 @@ void loop_timer_free(struct loop_timer *);           // NULL is allowed
 struct loop_io *loop_io_new(struct loop *, int fd, loop_io_fn *, void *arg);
 void loop_io_want(struct loop_io *, bool read, bool write); // created wanting nothing
 void loop_io_free(struct loop_io *);                        // NULL is allowed; allowed in its own callback
+// loop_free calls this, with the io's arg and while the loop is whole, in place of freeing it: fn frees it.
+void loop_io_at_end(struct loop_io *, void (*fn)(void *arg));
 
 struct loop_signal *loop_signal_new(struct loop *, int signo, loop_signal_fn *, void *arg);
 void loop_signal_free(struct loop_signal *);

@@ -63,7 +63,7 @@ static void accept_master(struct step *s, const struct beat *beat) {
   blank_follow(s, beat->from);
   if (!is_node(core))
     return;
-  hold_down_reign(s, beat->reign);
+  hold_down_hear(s, beat);
   follow(core, beat);
   if (core->role == ROLE_SUSPECT || core->role == ROLE_CANDIDATE)
     become(s, ROLE_SECONDARY, CAUSE_HEARD);

@@ -34,6 +34,12 @@ void hold_down_reign(struct step *s, uint64_t reign) {
   core->planned = false;
 }
 
+void hold_down_hear(struct step *s, const struct beat *beat) {
+  if ((beat->flags & BEAT_FORCED) && beat->reign > s->core->led)
+    hold_down_planned(s->core, true); /* F1 is an order */
+  hold_down_reign(s, beat->reign);
+}
+
 struct instant core_held_down_until(const struct core *core) {
   if (core->config.hold_down_ms == 0 || core->failover_at.us == INSTANT_PAST.us)
     return INSTANT_PAST;

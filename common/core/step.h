@@ -84,6 +84,7 @@ void hold_down_begin(struct core *);
 void hold_down_config(struct core *, uint32_t hold_down_ms); // a reload
 void hold_down_planned(struct core *, bool planned);         // the lead is about to pass, by an order or not
 void hold_down_reign(struct step *, uint64_t reign);         // a reign begins, here or at the other node
+void hold_down_hear(struct step *, const struct beat *);     // a master's
 bool hold_down_bars(const struct core *, unsigned node);     // it may not take the lead over by itself, at core->now
 
 // ---- resume.c: L10 ----

@@ -167,6 +167,14 @@ def test_what_a_rejoin_cuts_off_is_kept(directory):
         expect("nothing came twice", before == [log.read_text() for log in traffic.consumed])
         orphans(master, "discard", name, "--yes-i-understand", name)
         expect("it is gone", orphans(master, "--json", "list") == "")
+        kept = next((master.home / "state").glob("*.orphans"))
+        (kept / "7-1500.dump").write_bytes(b"DUMP")
+        (kept / "old").write_bytes(b"tanistO1 and what that version wrote")
+        rows = {row["name"]: row for row in map(json.loads, orphans(master, "--json", "list").splitlines())}
+        expect(f"what cannot be read here is told: {rows}", rows["7-1500.dump"]["foreign"] and rows["old"]["other_version"])
+        for name in rows:
+            orphans(master, "discard", name, "--yes-i-understand", name)
+        expect("these go, too", orphans(master, "--json", "list") == "")
 
 
 def give_disks(cluster, megabytes=512):

@@ -148,7 +148,8 @@ static void attach(unsigned node) {
   trace("%s's broker attaches in epoch %lu, keeps %zu of %zu", voter_name(node), b->epoch, keep, b->length);
   b->length = keep;
   b->durable = b->durable < keep ? b->durable : keep;
-  sim.line[node] = sim.line[other(node)];
+  if (sim.process[node].core.role != ROLE_MASTER) /* F1: forced already, and its broker is not told yet */
+    sim.line[node] = sim.line[other(node)];
   check_prefix(node, other(node));
   b->attached = true;
   b->connection = ++sim.connections;

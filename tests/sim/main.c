@@ -217,7 +217,9 @@ static void configure(void) {
     sim.kinds &= ~(uint32_t)KIND_FORCE;
   sim.chaos_every_us = between(30 * MS, 2 * SECOND);
   sim.odds = (uint32_t[]){20000, 20000, 4000, 800}[below(4)];
-  sim.config.fence_required = sim.seed % 5 == 0; /* not drawn: the other seeds' runs stay what they were */
+  /* Not drawn: the other seeds' runs stay what they were. */
+  sim.config.fence_required = sim.seed % 5 == 0;
+  sim.config.hold_down_ms = sim.seed % 4 == 1 ? (uint32_t)(500 + sim.seed * 997 % 5000) : 0;
 }
 
 static void begin(uint64_t seed) {
@@ -249,10 +251,10 @@ static void show(uint64_t seed) {
   line_count = 0;
   play(seed, true);
   printf("seed %lu breaks '%s': %s\n", seed, sim.broken, sim.detail);
-  printf("lease %u beat %u drift %u ppm, replication %s%s, degrade %u, join %u, grace %u, kinds %#x\n",
+  printf("lease %u beat %u drift %u ppm, replication %s%s, degrade %u, join %u, grace %u, hold-down %u, kinds %#x\n",
          sim.config.lease_ms, sim.config.beat_ms, sim.config.drift_ppm,
          replication_name(sim.config.replication), sim.config.strict ? " strict" : "", sim.config.degrade_ms,
-         sim.config.join_hold_ms, sim.config.witness_grace_ms, sim.kinds & 511);
+         sim.config.join_hold_ms, sim.config.witness_grace_ms, sim.config.hold_down_ms, sim.kinds & 511);
   puts("  true ms   FROM>TO role #seq echo grant, ballot epoch, record (PAIR or its sole owner), reign, "
        "promise "
        "leader@epoch, free_ms, position; or what happened");

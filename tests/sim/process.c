@@ -72,8 +72,10 @@ void process_start(unsigned who) {
   begin_life(p);
   p->elected = 0;
   p->fence = INSTANT_PAST; /* L9 */
-  if (who < NODES)
+  if (who < NODES) {
     broker_hold_at_start(who);
+    p->broker_life = sim.broker[who].life; /* whose life the driver knows from here on */
+  }
   core_init(&p->core, &config, &ballot, local_now(who), draw());
   trace("%s starts, epoch %lu, record %lu.%u%s", voter_name(who), ballot.epoch, ballot.sync.epoch,
         ballot.sync.version, ballot.blank ? ", blank" : "");

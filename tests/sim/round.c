@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The course of a run: rounds of chaos (safety alone), after each of which everything heals and progress is
 // demanded (P4).
+#include "common/core/lease.h"
 #include "tests/sim/sim.h"
 
 #define SLACK (25 * MS) // two round trips, two syncs; one more of each until it serves; what the broker takes
@@ -40,15 +41,25 @@ static int64_t bound(void) {
   return lease + device + (int64_t)sim.config.beat_ms * MS + SLACK;
 }
 
+static int64_t hold_down(void) {
+  return (int64_t)sim.config.hold_down_ms * MS;
+}
+
+/* From when on a node may stand again: L2, L8, and the hold-down, which suspends P4. */
+static int64_t stands_at(unsigned node) {
+  const struct core *core = &sim.process[node].core;
+  return true_at(node, instant_later(core->stand_after, core_held_down_until(core)));
+}
+
 /* From when on P4 counts: the end of the start-up silences, of a broker's hold, and of what a node waits
-   before it stands again (L2, L8) makes it eligible. */
+   before it stands again makes it eligible. */
 static int64_t eligible_at(int64_t healed) {
   int64_t at = healed + 125 * MS; /* a report of the broker's health */
   for (unsigned i = 0; i < VOTERS; i++) {
     const struct core *core = &sim.process[i].core;
-    int64_t silence = true_at(i, core->voter.silence_until), stands = true_at(i, core->stand_after);
+    int64_t silence = true_at(i, core->voter.silence_until);
     at = silence != INT64_MAX && silence > at ? silence : at;
-    at = i < NODES && stands > at ? stands : at;
+    at = i < NODES && stands_at(i) > at ? stands_at(i) : at;
   }
   for (unsigned i = 0; i < NODES; i++)
     at = sim.broker[i].held_until + 125 * MS > at ? sim.broker[i].held_until + 125 * MS : at;
@@ -75,7 +86,7 @@ static void demand(const char *promise, bool (*well)(void), int64_t most, int64_
  * time. */
 static void demand_service(void) {
   int64_t healed = sim.now, forced = (int64_t)sim.forces + (int64_t)sim.forms, late = 0;
-  while (sim.broken == NULL && !served() && sim.now - healed < 12 * SECOND) {
+  while (sim.broken == NULL && !served() && sim.now - healed < 12 * SECOND + hold_down()) {
     operator_look();
     run_until(sim.now + 10 * MS);
     late = sim.now - eligible_at(healed) - bound();
@@ -90,7 +101,7 @@ static void demand_service(void) {
 
 /* A secondary that came and went has to keep up for eight holds (sync.c). */
 static void demand_pair(const char *promise) {
-  demand(promise, all_well, 20 * SECOND + 8 * (int64_t)sim.config.join_hold_ms * MS, &sim.pair_max);
+  demand(promise, all_well, 20 * SECOND + 8 * (int64_t)sim.config.join_hold_ms * MS + hold_down(), &sim.pair_max);
 }
 
 // ---- what is done in peace ----
@@ -119,8 +130,7 @@ static void restart_later(unsigned node, int64_t most) {
 
 static void kill_master(void) {
   unsigned m = master();
-  int64_t stands = true_at(1 - m, sim.process[1 - m].core.stand_after);
-  if (stands > sim.now) /* it has just handed over (L8) */
+  if (stands_at(1 - m) > sim.now) /* it has just handed over (L8), or is held down */
     return;
   trace("%s is killed in peace", voter_name(m));
   process_crash(m, true);
@@ -136,7 +146,7 @@ static void absence(void) {
   trace("%s goes away for long", voter_name(away));
   process_crash(away, true);
   for (uint64_t failures = 1 + below(3); failures > 0; failures--) {
-    demand("P4: the other leads alone", served, 8 * SECOND, &sim.heal_max);
+    demand("P4: the other leads alone", served, 8 * SECOND + hold_down(), &sim.heal_max);
     run_until(sim.now + between(0, 3 * SECOND));
     chance(2) ? process_crash(other, true) : broker_die(other);
     restart_later(other, SECOND);

@@ -96,7 +96,7 @@ struct process {
   uint64_t reigned;       // the highest one that it showed
   bool wiped;             // since it was last formed
   bool kept;              // L10: the core of an agent that died is whole, and of this boot
-  uint64_t broker_life;   // of whose death the core has heard
+  uint64_t broker_life;   // the broker that this agent has met, or of whose death the core has heard
   uint64_t peer_off;      // L11: the reign for which its fence device is at it; 0
   bool vouched;           // L11: this reign begins by an operator's word
 };

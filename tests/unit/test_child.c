@@ -303,6 +303,35 @@ static void cancelled_child_is_killed_and_reaped_silently(void **state) {
   assert_int_equal(callbacks, 0);
 }
 
+// Nobody turns the loop any more that would reap it: its end is waited for, and so much only.
+static void one_cancelled_last_is_reaped_with_the_loop(void **state) {
+  (void)state;
+  const char *const argv[] = {"sleep", "1000", NULL};
+  assert_int_equal(start(&(struct child_settings){.argv = argv, .timeout_ms = 100000}), 0);
+  cancelled = child_pid(child);
+  child_cancel(child);
+  loop_free(loop);
+  loop = NULL;
+  assert_int_equal(callbacks, 0);
+  assert_int_equal(kill(cancelled, 0), -1);
+}
+
+static void one_stuck_does_not_keep_the_loop(void **state) {
+  (void)state;
+  const char *const argv[] = {"sleep", "1000", NULL};
+  struct instant then = clock_now();
+  unreachable = true;
+  assert_int_equal(start(&(struct child_settings){.argv = argv, .timeout_ms = 100000}), 0);
+  cancelled = child_pid(child);
+  child_cancel(child);
+  loop_free(loop);
+  loop = NULL;
+  unreachable = false;
+  assert_true(clock_now().us - then.us < 10 * CHILD_LINGER_MS * 1000);
+  assert_int_equal(kill(cancelled, SIGKILL), 0);
+  assert_int_equal(waitpid(cancelled, NULL, 0), cancelled);
+}
+
 static void one_stuck_in_the_kernel_is_not_waited_for(void **state) {
   (void)state;
   const char *const argv[] = {"sh", "-c", "echo stuck; exec sleep 1000", NULL};
@@ -379,6 +408,8 @@ int main(void) {
       TEST(it_leads_a_process_group_of_its_own),
       TEST(what_cannot_start_leaves_nothing),
       TEST(cancelled_child_is_killed_and_reaped_silently),
+      TEST(one_cancelled_last_is_reaped_with_the_loop),
+      TEST(one_stuck_does_not_keep_the_loop),
       TEST(one_stuck_in_the_kernel_is_not_waited_for),
       TEST(many_run_side_by_side),
       TEST(callback_may_start_the_next),

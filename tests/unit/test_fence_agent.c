@@ -156,9 +156,11 @@ static void test_its_own_plug(void **unused) {
   write_script("exit 0");
   begin(script);
   option("port__b", "7");
+  option("port", "1"); // of the node that has no port of its own
   looked();
   assert_null(strstr(heard_text(), "plug="));
   assert_non_null(strstr(heard_text(), "port=7\n"));
+  assert_null(strstr(heard_text(), "port=1\n"));
   end();
 }
 

@@ -84,6 +84,36 @@ static void what_a_drivers_program_kept_is_listed(void **unused) {
   free(files);
 }
 
+static void turn_version(const char *path) {
+  FILE *file = fopen(path, "r+");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, 7, SEEK_SET), 0); /* the last byte of the magic */
+  assert_int_equal(fputc('1', file), '1');
+  assert_int_equal(fclose(file), 0);
+}
+
+/* An upgrade must not make it look as if nothing had ever been cut off. */
+static void one_of_another_version_is_listed_and_goes_with_its_link(void **unused) {
+  (void)unused;
+  struct orphans_file *files;
+  size_t count;
+  char path[PATH_MAX];
+  struct stat at;
+  make(elsewhere, "6-100", 1000, 1);
+  turn_version(in(elsewhere, "6-100", path));
+  assert_int_equal(stat(path, &at), 0);
+  assert_int_equal(orphans_adopt(directory, path), 0);
+  assert_int_equal(orphans_list(directory, &files, &count), 0);
+  assert_int_equal(count, 1);
+  assert_true(files[0].other_version);
+  assert_false(files[0].foreign || files[0].damaged);
+  assert_int_equal(files[0].bytes, at.st_size);
+  assert_int_equal(files[0].head.wall_ms / 1000, at.st_mtim.tv_sec);
+  free(files);
+  assert_int_equal(orphans_discard(directory, "6-100"), 0);
+  assert_int_equal(access(path, F_OK), -1);
+}
+
 static void no_directory_is_an_empty_one(void **unused) {
   (void)unused;
   struct orphans_file *files;
@@ -179,6 +209,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(oldest_first_and_nothing_else),
       TEST(what_a_drivers_program_kept_is_listed),
+      TEST(one_of_another_version_is_listed_and_goes_with_its_link),
       TEST(no_directory_is_an_empty_one),
       TEST(damage_is_told_and_what_is_before_it_counts),
       TEST(a_brokers_own_file_is_linked_and_discarded_with_its_link),

@@ -124,8 +124,10 @@ static void stop_if_released(struct agent *a) {
 static void on_stepped(void *arg) {
   struct agent *a = arg;
   state_page_update(a->state_page, runner_core(a->runner), clock_now());
-  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.who, a->conf.voter[a->self].name);
-  a->order.who[0] = 0;
+  marks_look(a->marks, &runner_core(a->runner)->voter.ballot, a->order.held ? "" : a->order.who,
+             a->conf.voter[a->self].name);
+  if (!a->order.held)
+    a->order.who[0] = 0;
   note_look(a);
   take_over_stepped(a->take_over);
   hooks_stepped(a->hooks);

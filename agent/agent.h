@@ -36,6 +36,7 @@ struct agent_order {
   bool waits;
   uint8_t type; // enum order_type
   struct order given;
+  bool held; // the core gets it only when this node takes part
   uint64_t connection;
   bool handed; // handed over; the new master is awaited
   char who[CONTROL_WHO_SIZE];

@@ -29,6 +29,13 @@ static void take_line(struct words *words, char *line) {
   words_put(words, line, mark + 1);
 }
 
+// Of more than is kept, the last line is a piece: half a position would be another one.
+static void drop_piece(struct child_output *out) {
+  char *end = strrchr(out->text, '\n');
+  if (out->cut)
+    *(end != NULL ? end : out->text) = 0;
+}
+
 static void take_lines(struct words *words, char *text) {
   char *rest = NULL;
   for (char *line = strtok_r(text, "\r\n", &rest); line != NULL; line = strtok_r(NULL, "\r\n", &rest))
@@ -49,6 +56,7 @@ static void on_end(void *arg, const struct child_result *result) {
   struct verb_reply reply = {.rc = result->timed_out ? VERB_DEADLINE : result->status};
   struct child_output out = result->out, err = result->err;
   x->child = NULL;
+  drop_piece(&out);
   take_lines(&reply.words, out.text);
   last_line(err.text, reply.said, sizeof reply.said);
   if (!result->timed_out && result->signal != 0) {

@@ -84,6 +84,9 @@ static void last_words(const struct fence_agent *f, const struct child_result *r
   char all[CHILD_OUTPUT_MAX + 1];
   const struct child_output *from = result->err.size > 0 ? &result->err : &result->out;
   memcpy(all, from->text, sizeof all);
+  char *cut = from->cut ? strrchr(all, '\n') : NULL;
+  if (cut != NULL)
+    *cut = 0; // the last line may end in half a secret, which nobody would know for one
   for (size_t i = 0; i < f->settings.options->count; i++)
     if (may_be_secret(f->settings.options->at[i].key))
       blot_out(all, f->settings.options->at[i].value);
@@ -122,6 +125,14 @@ static void check_again(struct fence_agent *f) {
   loop_timer_in(f->timer, (f->settings.check_ms != 0 ? f->settings.check_ms : FENCE_AGENT_CHECK_MS) * INT64_C(1000));
 }
 
+/* What came in between may have been the first look. */
+static void go_on_looking(struct fence_agent *f) {
+  if (f->known)
+    check_again(f);
+  else
+    loop_timer_in(f->timer, 0);
+}
+
 static void note_check(struct fence_agent *f, const char *trouble) {
   bool differs = !f->known || strcmp(trouble, f->trouble) != 0;
   f->known = true;
@@ -133,10 +144,7 @@ static void note_check(struct fence_agent *f, const char *trouble) {
 static void finish_off(struct fence_agent *f, const char *why_not) {
   fence_agent_fn *fn = f->fn;
   f->fn = NULL;
-  if (f->known)
-    check_again(f);
-  else
-    loop_timer_in(f->timer, 0); // it came in between
+  go_on_looking(f);
   if (fn != NULL)
     fn(f->arg, why_not);
 }
@@ -249,7 +257,7 @@ void fence_agent_break_off(struct fence_agent *f) {
     return;
   stop_job(f);
   f->fn = NULL;
-  check_again(f);
+  go_on_looking(f);
 }
 
 void fence_agent_close(struct fence_agent *f) {

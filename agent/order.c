@@ -89,8 +89,10 @@ void agent_order_late(void *arg) {
 void agent_order_give(struct agent *a) {
   struct event event = {.type = EVENT_ORDER};
   event.order = a->order.given;
-  if (a->order.waits)
-    runner_event(a->runner, event);
+  if (!a->order.held)
+    return;
+  a->order.held = false;
+  runner_event(a->runner, event);
 }
 
 void agent_order_start(struct agent *a, uint64_t connection, struct order order) {
@@ -98,8 +100,8 @@ void agent_order_start(struct agent *a, uint64_t connection, struct order order)
     control_refuse(a->control, connection, CONTROL_REFUSED, "another order is under way: wait for its end");
     return;
   }
-  a->order = (struct agent_order){.waits = true, .type = order.type, .connection = connection};
-  a->order.given = order;
+  a->order = (struct agent_order){
+      .waits = true, .type = order.type, .given = order, .held = true, .connection = connection};
   control_who(a->control, connection, a->order.who);
   struct json *note_of = note_new(a, "order", "given");
   json_put_text(note_of, "order", order_name(order.type));

@@ -194,6 +194,18 @@ static void test_it_fails_and_says_the_password(void **unused) {
 }
 
 /* `off` succeeds, and then nobody can say whether it is. */
+/* The output is cut in the middle of it: what is left of it must not be said either. */
+static void test_it_says_half_the_password(void **unused) {
+  (void)unused;
+  write_script("{ printf '%4073s\\nunable to log in: %s' '' 'open sesame'; } >&2; exit 1");
+  begin(script);
+  option("password", "open sesame");
+  const char *trouble = looked();
+  assert_non_null(strstr(trouble, "\"monitor\" ended with 1"));
+  assert_null(strstr(trouble, "open"));
+  end();
+}
+
 static void test_status_fails(void **unused) {
   (void)unused;
   write_script("[ $action != status ] || exit 1");
@@ -296,6 +308,31 @@ static void test_it_is_broken_off(void **unused) {
   end();
 }
 
+static void give_up(void *unused) {
+  (void)unused;
+  loop_stop(bed.loop);
+}
+
+/* An election lost before the first look: the device is looked at then, not an hour later. */
+static void test_it_is_looked_at_after_a_break(void **unused) {
+  (void)unused;
+  write_script("[ $action != off ] || sleep 1000");
+  begin(script);
+  struct fence_agent_settings settings = {.command = &bed.command, .options = &bed.options, .node = "b"};
+  struct fence_agent_watch watch = {&bed, on_checked};
+  assert_int_equal(fence_agent_open(&bed.device, bed.loop, &settings, &watch), 0);
+  assert_int_equal(fence_agent_off(bed.device, on_off, &bed), 0);
+  run_until_heard("action=off\n");
+  fence_agent_break_off(bed.device);
+  struct loop_timer *most = loop_timer_new(bed.loop, give_up, NULL);
+  loop_timer_in(most, 10000000);
+  assert_int_equal(loop_run(bed.loop), 0);
+  loop_timer_free(most);
+  assert_int_equal(bed.checks, 1);
+  assert_false(bed.answered);
+  end();
+}
+
 static void test_it_is_not_there(void **unused) {
   (void)unused;
   begin("/nonexistent/fence_none");
@@ -336,12 +373,14 @@ int main(void) {
       cmocka_unit_test(test_it_lies),
       cmocka_unit_test(test_it_lies_with_two_tongues),
       cmocka_unit_test(test_it_fails_and_says_the_password),
+      cmocka_unit_test(test_it_says_half_the_password),
       cmocka_unit_test(test_status_fails),
       cmocka_unit_test(test_it_dies),
       cmocka_unit_test(test_it_hangs),
       cmocka_unit_test(test_it_is_looked_at_again_and_again),
       cmocka_unit_test(test_off_does_not_wait_for_a_look),
       cmocka_unit_test(test_it_is_broken_off),
+      cmocka_unit_test(test_it_is_looked_at_after_a_break),
       cmocka_unit_test(test_it_is_not_there),
       cmocka_unit_test(test_the_dummy_of_the_package),
   };

@@ -15,8 +15,7 @@
 // No standby has this name: with it in synchronous_standby_names every commit waits. It stands there in every
 // server that is not to serve, from its start on.
 #define PG_WITHHELD "tanist_withheld"
-#define PG_REWINDING "tanist.rewinding" // in the data directory while pg_rewind changes it
-#define PG_REWOUND "tanist.rewound"     // ... and from then on until it has followed the master once
+#define PG_REWOUND "tanist.rewound"     // in the data directory from a rewind until it has followed the master once
 #define PG_PROMOTING "tanist.promoting" // ... from before a promotion until its timeline is noted
 #define PG_STRAY "tanist.stray"         // ... once somebody else has run it as a master, until it leads for us
 #define PG_PASSFILE "tanist.pgpass"     // in the data directory: for the server and pg_rewind
@@ -160,6 +159,9 @@ int pg_switch_open(struct pg *);
 
 // ---- pg_rejoin.c ----
 
+// pg_rewind was begun and has not come to its end, be it under an agent before this one: no server may be started.
+bool pg_rejoin_begun(const struct pg *);
+bool pg_rejoin_strayed(struct pg *); // somebody else has run it as a master: says so
 bool pg_rejoin_agrees(struct pg *); // our data are a beginning of the other's; false: not known yet, or not
 void pg_rejoin_step(struct pg *);   // the server is down, and the data have parted
 

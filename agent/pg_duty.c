@@ -239,7 +239,7 @@ static void step_lead(struct pg *p) {
   if (p->look.recovery)
     promote(p);
   else if (p->look.timeline != 0 && pg_remember(p, p->look.timeline, true) &&
-           pg_server_remove(p->server, PG_STRAY) == 0)
+           pg_server_remove(p->server, PG_PROMOTING) == 0 && pg_server_remove(p->server, PG_STRAY) == 0)
     pg_switch_step(p);
 }
 
@@ -261,6 +261,8 @@ static void end_master(struct pg *p) {
 static void step_running(struct pg *p) {
   if (p->duty.mode != BROKER_LEAD && !pg_server_is_standby(p->server))
     end_master(p);
+  if (!p->known && p->duty.mode == BROKER_FOLLOW)
+    pg_rejoin_strayed(p); // its log may be such that it never answers
   if (!p->known || !p->fresh || p->stopping != STOPPING_NOT)
     return;
   if (p->look.recovery && !pg_withholds(p)) { // started by somebody else: as master it would not wait at first
@@ -288,7 +290,7 @@ static void step_down(struct pg *p) {
   if (p->duty.mode == BROKER_HOLD)
     pg_reach(p);
   p->hurry = p->task != TASK_NONE;
-  if (pg_server_has(p->server, PG_REWINDING) || (follow && p->parted))
+  if (pg_rejoin_begun(p) || (follow && p->parted))
     pg_rejoin_step(p);
   else
     start(p, pg_server_has(p->server, PG_REWOUND)); // it lacks WAL of the master's without which it cannot be read

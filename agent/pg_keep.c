@@ -77,7 +77,7 @@ static bool in_use(const struct keep *k, const char *name, uint64_t position) {
 static bool wanted(const struct keep *k, const char *name, uint64_t *position) {
   uint32_t timeline, high, low;
   *position = k->from;
-  if (sscanf(name, "%8" SCNx32, &timeline) == 1 && strcmp(name + 8, ".history") == 0)
+  if (strlen(name) == 16 && strcmp(name + 8, ".history") == 0 && sscanf(name, "%8" SCNx32, &timeline) == 1)
     return timeline > k->timeline;
   if (!parse(name, &timeline, &high, &low))
     return false;

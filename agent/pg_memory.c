@@ -14,8 +14,8 @@
 #define SUFFIX ".orphans"
 
 static size_t write_text(const struct pg_memory *m, char *text, size_t size) {
-  return (size_t)snprintf(text, size, "%" PRIu32 " %" PRIu64 " %d %s", m->timeline, m->epoch, m->created,
-                          m->withholding[0] != 0 ? m->withholding : "-");
+  return (size_t)snprintf(text, size, "%" PRIu32 " %" PRIu64 " %d %s %s", m->timeline, m->epoch, m->created,
+                          m->withholding[0] != 0 ? m->withholding : "-", m->rewinding[0] != 0 ? m->rewinding : "-");
 }
 
 static bool read_text(struct pg_memory *m, const struct durable_content *content) {
@@ -25,11 +25,14 @@ static bool read_text(struct pg_memory *m, const struct durable_content *content
     return false;
   memcpy(text, content->payload, content->size);
   text[content->size] = 0;
-  if (sscanf(text, "%" SCNu32 " %" SCNu64 " %d %23s", &m->timeline, &m->epoch, &created, m->withholding) != 4)
+  if (sscanf(text, "%" SCNu32 " %" SCNu64 " %d %23s %47s", &m->timeline, &m->epoch, &created, m->withholding,
+             m->rewinding) < 4) // the last one is not in files of before it was there
     return false;
   m->created = created != 0;
   if (strcmp(m->withholding, "-") == 0)
     m->withholding[0] = 0;
+  if (strcmp(m->rewinding, "-") == 0)
+    m->rewinding[0] = 0;
   return true;
 }
 

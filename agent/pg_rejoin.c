@@ -3,6 +3,7 @@
 // If the master left our timeline at some position, and there is a record behind that in our own WAL, our data
 // have parted: the server is stopped, what it wrote past the fork is kept as an orphan file, and pg_rewind takes
 // it back to the fork and fetches the rest from the master.
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define KEEP_MS (30 * 60 * 1000)  // reads and syncs all that is cut off
 #define REWIND_MS (60 * 60 * 1000)
 #define AGAIN_MS 2000
+#define NOT_YET_MS 100
 #define CHECKPOINT_EVERY_MS 5000
 
 struct place { // as PostgreSQL's programs take it
@@ -62,11 +64,18 @@ static void run_waldump(struct pg *p, enum pg_task task, const char *kind, child
   run(p, task, &c, LOOK_MS, fn);
 }
 
+// It ends with 1 where it finds no more records, which is what is asked; by a signal, or with what setpriv or a shell
+// ends with where there is no such program, it has not looked.
+static bool looked(const struct child_result *result) {
+  return !result->timed_out && (result->status == 0 || result->status == 1);
+}
+
 // ---- have they parted? ----
 
 static void take_parting(struct pg *p, bool parted) {
   p->parted = parted;
   p->agreed = parted ? 0 : p->other.timeline;
+  p->orphan[0] = 0; // of a parting before this one
   if (!parted)
     return;
   struct place place = place_of(&p->fork);
@@ -77,16 +86,24 @@ static void take_parting(struct pg *p, bool parted) {
 static void on_parting(void *arg, const struct child_result *result) {
   struct pg *p = arg;
   ended(p);
-  if (p->duty.mode == BROKER_FOLLOW && p->other.timeline == p->compared && !result->timed_out)
+  if (!looked(result))
+    pg_say(p, "pg_waldump failed (%.90s): see broker.options.bin_directory",
+           result->timed_out ? "it took too long" : result->err.text);
+  else if (p->duty.mode == BROKER_FOLLOW && p->other.timeline == p->compared)
     take_parting(p, result->out.size > 0);
   pg_settle(p);
 }
 
-static bool comparable(struct pg *p, uint32_t *own) {
-  if (pg_server_has(p->server, PG_STRAY)) {
+bool pg_rejoin_strayed(struct pg *p) {
+  bool strayed = pg_server_has(p->server, PG_STRAY);
+  if (strayed)
     pg_say(p, "this server was run as a master by somebody else, apart from the pair: make it anew with pg_basebackup");
+  return strayed;
+}
+
+static bool comparable(struct pg *p, uint32_t *own) {
+  if (pg_rejoin_strayed(p))
     return false;
-  }
   if (strcmp(p->look.system, p->other.system) != 0) {
     pg_say(p, "the other node's PostgreSQL is another database (system identifier %s, here %s): make this one anew "
            "with pg_basebackup from it", p->other.system, p->look.system);
@@ -123,15 +140,39 @@ bool pg_rejoin_agrees(struct pg *p) {
 
 // ---- going back ----
 
+// In the state directory: pg_rewind removes first of all what the other server's data directory does not have.
+static int note_begin(struct pg *p) {
+  pg_server_identity(p->server, p->memory.rewinding);
+  int rc = p->memory.rewinding[0] != 0 ? pg_memory_save(&p->memory) : -ENOENT;
+  if (rc != 0)
+    p->memory.rewinding[0] = 0;
+  return rc;
+}
+
+static bool note_end(struct pg *p) {
+  struct pg_memory former = p->memory;
+  p->memory.created = false;
+  p->memory.rewinding[0] = 0;
+  if (pg_memory_save(&p->memory) == 0)
+    return true;
+  p->memory = former;
+  return false;
+}
+
+bool pg_rejoin_begun(const struct pg *p) {
+  char identity[PG_IDENTITY_MAX];
+  if (p->memory.rewinding[0] == 0)
+    return false;
+  pg_server_identity(p->server, identity);
+  return strcmp(p->memory.rewinding, identity) == 0;
+}
+
 static void on_rewound(void *arg, const struct child_result *result) {
   struct pg *p = arg;
   const char *text = result->err.size > 0 ? result->err.text : result->out.text, *line = text;
   ended(p);
-  if (result->status == 0 && pg_server_write(p->server, PG_REWOUND, "") == 0 &&
-      pg_server_remove(p->server, PG_REWINDING) == 0) {
+  if (result->status == 0 && pg_server_write(p->server, PG_REWOUND, "") == 0 && note_end(p)) {
     p->parted = false;
-    p->orphan[0] = 0;
-    p->memory.created = false;
     p->start_after = clock_now();
   } else {
     p->start_after = instant_in_ms(AGAIN_MS);
@@ -157,12 +198,15 @@ static bool source_is_ready(struct pg *p) {
 static void rewind_now(struct pg *p) {
   struct pg_command c;
   char source[PG_CONNINFO_MAX + 32], config[PATH_MAX + 16];
-  if (!source_is_ready(p))
+  if (!source_is_ready(p)) {
+    p->start_after = instant_in_ms(NOT_YET_MS);
     return;
-  int rc = pg_server_write(p->server, PG_REWINDING, "pg_rewind is under way: no server may be started here\n");
+  }
+  int rc = note_begin(p);
   rc = rc == 0 ? pg_server_make_plain(p->server) : rc;
   if (rc != 0) {
-    pg_say(p, "%s cannot be written: %s", p->real_directory, strerror(-rc));
+    p->start_after = instant_in_ms(AGAIN_MS);
+    pg_say(p, "state_directory or %.60s: it cannot be noted that pg_rewind begins: %s", p->real_directory, strerror(-rc));
     return;
   }
   snprintf(source, sizeof source, "--source-server=%s dbname=postgres", p->conninfo);
@@ -176,12 +220,18 @@ static void rewind_now(struct pg *p) {
   run(p, TASK_REWIND, &c, REWIND_MS, on_rewound);
 }
 
+// The duty may have become another one meanwhile: what was to be rewound may be what counts now.
+static bool still_wanted(const struct pg *p) {
+  return p->duty.mode == BROKER_FOLLOW && p->parted && p->other.known && !p->other.recovery;
+}
+
 static void on_kept(void *arg, const struct child_result *result) {
   struct pg *p = arg;
   ended(p);
   if (result->status == 0) {
     p->watch.orphaned(p->watch.arg, p->orphan);
-    rewind_now(p);
+    if (still_wanted(p))
+      rewind_now(p);
   } else {
     p->orphan[0] = 0;
     p->start_after = instant_in_ms(AGAIN_MS);
@@ -196,10 +246,11 @@ static void keep(struct pg *p) {
   char wal[PATH_MAX + 8], left[24], master[24];
   struct pg_command c = {.count = 0};
   int rc = orphans_make(p->settings.orphans);
-  if (rc != 0)
+  if (rc != 0) {
+    p->start_after = instant_in_ms(AGAIN_MS);
     pg_say(p, "%s: %s: nothing can be kept, so the server is not rewound", p->settings.orphans, strerror(-rc));
-  if (rc != 0)
     return;
+  }
   snprintf(wal, sizeof wal, "%s/pg_wal", p->real_directory);
   snprintf(left, sizeof left, "%" PRIu64, p->memory.epoch);
   snprintf(master, sizeof master, "%" PRIu64, p->duty.epoch);
@@ -215,9 +266,9 @@ static void keep(struct pg *p) {
 static void on_tail(void *arg, const struct child_result *result) {
   struct pg *p = arg;
   ended(p);
-  if (p->orphan[0] == 0 && (result->out.size > 0 || result->timed_out))
+  if (still_wanted(p) && p->orphan[0] == 0 && (result->out.size > 0 || !looked(result)))
     keep(p);
-  else
+  else if (still_wanted(p))
     rewind_now(p);
   pg_settle(p);
 }

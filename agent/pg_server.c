@@ -135,6 +135,18 @@ bool pg_server_history(const struct pg_server *s, uint32_t timeline, struct pg_h
   return good;
 }
 
+// The control file is written in place, by pg_rewind as by the server.
+void pg_server_identity(const struct pg_server *s, char text[static PG_IDENTITY_MAX]) {
+  char path[PATH_MAX];
+  struct statx at;
+  text[0] = 0;
+  if (statx(AT_FDCWD, path_in(s, "global/pg_control", path), 0, STATX_INO | STATX_BTIME, &at) != 0)
+    return;
+  bool born = (at.stx_mask & STATX_BTIME) != 0;
+  snprintf(text, PG_IDENTITY_MAX, "%" PRIx64 ".%" PRIx64 ".%" PRIx32, (uint64_t)at.stx_ino,
+           born ? (uint64_t)at.stx_btime.tv_sec : 0, born ? at.stx_btime.tv_nsec : 0);
+}
+
 static bool full_at(const char *path) {
   struct statvfs at;
   return statvfs(path, &at) == 0 && (uint64_t)at.f_bavail * at.f_frsize < ROOM_MIN;
@@ -176,13 +188,13 @@ static void on_death(void *arg, bool readable, bool writable) {
   s->died(s->arg);
 }
 
-// A process number that was taken by somebody else since works elsewhere.
+// A process number that was taken by somebody else since works elsewhere, or is of another user.
 static bool works_here(const struct pg_server *s, pid_t pid) {
   char link[40], real[PATH_MAX], there[PATH_MAX];
   snprintf(link, sizeof link, "/proc/%d/cwd", (int)pid);
   ssize_t size = readlink(link, there, sizeof there - 1);
   if (size < 0)
-    return errno == EACCES || errno == EPERM;
+    return (errno == EACCES || errno == EPERM) && kill(pid, 0) == 0;
   there[size] = 0;
   return realpath(s->settings.data_directory, real) != NULL && strcmp(real, there) == 0;
 }

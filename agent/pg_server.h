@@ -12,6 +12,7 @@
 #include "common/base/loop.h"
 
 #define PG_WORDS_MAX 24 // of a command
+#define PG_IDENTITY_MAX 48
 
 struct pg_server;
 
@@ -48,6 +49,10 @@ bool pg_server_has(const struct pg_server *, const char *name);
 bool pg_server_timeline(const struct pg_server *, uint32_t *timeline);
 // The history of that timeline, from its file.
 bool pg_server_history(const struct pg_server *, uint32_t timeline, struct pg_history *);
+
+// Which data these are, as long as nobody makes the directory anew: pg_rewind changes all that is in there but this.
+// "" where there are none.
+void pg_server_identity(const struct pg_server *, char text[static PG_IDENTITY_MAX]);
 
 bool pg_server_full(const struct pg_server *); // less room left than two WAL segments take
 const char *pg_server_unusable(const struct pg_server *); // what is wrong with the data directory; NULL: nothing

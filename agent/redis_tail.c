@@ -20,6 +20,7 @@
 #define CHUNK 32 // entries asked for at a time: as many questions fit into a link
 #define KEY_MAX 256
 #define KEYS_SIZE 65536
+#define HUGE_MAX 8 // streams with an entry that is longer than an answer may be
 #define ANSWER_MAX (8U << 20)
 #define LATE_MS 5000
 
@@ -36,13 +37,13 @@ struct redis_tail {
   struct instant until;
   uint32_t run; // of redis_tail_keep: answers of an earlier one count no more
   char trouble[REDIS_TROUBLE_MAX];
-  size_t chunk; // 1 after an answer that was too large
+  size_t chunk, huge_count; // chunk: 1 after an answer that was too large
 
   size_t pattern; // the one at hand
   char cursor[24];
   char keys[KEYS_SIZE]; // of the page at hand, each ending with 0
   size_t keys_used, keys_at;
-  const char *key;
+  const char *key; // NULL: none, a page of them is asked for
   char end[STREAM_ID_MAX + 1];     // where the next look backwards begins
   char there[STREAM_ID_MAX];       // the oldest entry that the master has; "" none
   char tail_from[STREAM_ID_MAX + 1]; // where the tail begins
@@ -56,7 +57,7 @@ struct redis_tail {
   struct tanist_orphan *orphan;
   char path[PATH_MAX];
   uint64_t kept, bytes, left_out; // left_out: streams of which not all is kept
-  char left_key[64];
+  char left_key[64], huge[HUGE_MAX][KEY_MAX]; // huge: not looked at again for as long as the duty lasts
 };
 
 enum redis_tail_state redis_tail_state(const struct redis_tail *t) {
@@ -149,6 +150,13 @@ static const char *chunk_text(const struct redis_tail *t) {
 static void next_pattern(struct redis_tail *t);
 
 static void ask_page(struct redis_tail *t) {
+  if (clock_now().us > t->until.us) {
+    t->key = "(not all were looked for)";
+    leave_out(t);
+    finish(t);
+    return;
+  }
+  t->key = NULL;
   ASK(t, t->own, ASK_SCAN, "SCAN", t->cursor, "MATCH", t->settings->streams.at[t->pattern], "COUNT", "1000", "TYPE", "stream");
 }
 
@@ -159,13 +167,20 @@ static bool named_before(const struct redis_tail *t, const char *key) {
   return false;
 }
 
+static bool is_huge(const struct redis_tail *t, const char *key) {
+  for (size_t i = 0; i < t->huge_count; i++)
+    if (strcmp(t->huge[i], key) == 0)
+      return true;
+  return false;
+}
+
 static void next_key(struct redis_tail *t) {
   while (t->keys_at < t->keys_used) {
     t->key = t->keys + t->keys_at;
     t->keys_at += strlen(t->key) + 1;
     if (named_before(t, t->key))
       continue;
-    if (clock_now().us > t->until.us) {
+    if (clock_now().us > t->until.us || is_huge(t, t->key)) {
       leave_out(t);
       continue;
     }
@@ -391,21 +406,24 @@ static void other_answer(void *arg, uint32_t tag, struct instant asked, const st
   take(arg, "broker.peers", tag, value);
 }
 
-static void on_up(void *arg) {
-  (void)arg;
+static void nothing(void *arg) {
+  (void)arg; // what is late is given up soon, on_down says so
 }
 
-static void on_late(void *arg) {
-  (void)arg; // given up soon, on_down says so
+// Too long an answer ends the connection: it is one by one then. An entry that is too long by itself is left out.
+static void note_size(struct redis_tail *t) {
+  if (t->chunk > 1)
+    t->chunk = 1;
+  else if (t->key && t->huge_count < HUGE_MAX)
+    snprintf(t->huge[t->huge_count++], KEY_MAX, "%s", t->key);
 }
 
-// An answer beyond ANSWER_MAX ends the connection: the entries are asked for one by one then.
 static void on_down(void *arg, bool was_up, int error) {
   struct redis_tail *t = arg;
   if (t->state != TAIL_BUSY || !was_up)
     return;
   if (error == EBADMSG)
-    t->chunk = 1;
+    note_size(t);
   fail(t, "broker.streams: the connection was lost while looking at what only this Redis holds: it is tried again");
 }
 
@@ -429,6 +447,8 @@ void redis_tail_forget(struct redis_tail *t) {
   drop_orphan(t);
   t->state = TAIL_IDLE;
   t->trouble[0] = '\0';
+  t->chunk = CHUNK;
+  t->huge_count = 0;
 }
 
 static int open_link(struct redis_tail *t, struct loop *loop, struct redis_link **link, const char *what, const char *address) {
@@ -443,7 +463,7 @@ static int open_link(struct redis_tail *t, struct loop *loop, struct redis_link 
                                                .late_ms = LATE_MS,
                                                .give_up_ms = LATE_MS,
                                                .retry_ms = s->beat_ms};
-  const struct redis_link_watch watch = {t, on_up, link == &t->own ? own_answer : other_answer, on_late, on_down};
+  const struct redis_link_watch watch = {t, nothing, link == &t->own ? own_answer : other_answer, nothing, on_down};
   return redis_link_new(link, loop, &settings, &watch);
 }
 

@@ -36,6 +36,12 @@ static bool bad(char trouble[static TLS_TROUBLE_MAX], const char *key, const cha
   return false;
 }
 
+// OpenSSL's own way asks the terminal, and waits for it. A key with a passphrase is refused instead.
+static int no_passphrase(char *text, int size, int writing, void *arg) {
+  (void)text, (void)size, (void)writing, (void)arg;
+  return -1;
+}
+
 static bool read_files(SSL_CTX *context, const struct tls_settings *s, char trouble[static TLS_TROUBLE_MAX]) {
   if (SSL_CTX_load_verify_locations(context, s->ca_file, NULL) != 1)
     return bad(trouble, "ca_file", s->ca_file);
@@ -54,6 +60,7 @@ static bool prepare(struct tls *tls, const struct tls_settings *s, int fd, char 
   if (!tls->context || SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1)
     return false;
   SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+  SSL_CTX_set_default_passwd_cb(tls->context, no_passphrase);
   // What could not be sent is sent again from where it has been moved to meanwhile.
   SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (!read_files(tls->context, s, trouble))

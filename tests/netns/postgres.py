@@ -128,10 +128,13 @@ class Postgres(Cluster):
         return postmaster(self.data(node))
 
     def kill(self, node):
-        """Kills the server outright. Whoever started it has ended: it is ours to bury, as the first process here."""
+        """Kills the server outright. If whoever started it has ended, it is ours to bury, as the first process here."""
         pid = self.pid(node)
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:  # pg_ctl still waits for it to come up
+            until("pg_ctl buries it", lambda: self.pid(node) is None, 30)
 
     def start_by_hand(self, node):
         """As it is, past the agent."""

@@ -138,6 +138,16 @@ def test_too_large_a_tail_is_said_to_be(world):
     assert shown.rstrip().splitlines()[-1].count("ECHO") == 1
 
 
+def test_an_entry_that_no_answer_holds_is_left_out(world):
+    def write(client):
+        client("XADD", "payments", "*", "text", "x" * 2000000)
+        client("XADD", "orders", "*", "number", "lost")
+    a, b, pa, serial = diverge(world, write)
+    pa.done(serial, 30)
+    pa.wait(r'of stream "payments" and 0 others not all', timeout=5)
+    assert listed(world)[0]["entries"] == 2, "the one of the other stream, and the note"
+
+
 def test_not_followed_while_it_cannot_be_kept(world):
     with open(os.path.join(world.folder, "orders.a.orphans"), "w", encoding="ascii"):
         pass  # in the way of the directory

@@ -125,6 +125,7 @@ static void remembers_beside_the_orphans(void **unused) {
   m.epoch = UINT64_C(1) << 40;
   m.created = true;
   strcpy(m.withholding, "1795266618123456");
+  strcpy(m.rewinding, "1f.5e0be100.9");
   assert_int_equal(pg_memory_save(&m), 0);
   pg_memory_close(&m);
   assert_int_equal(pg_memory_open(&m, orphans, &error), 0);
@@ -132,6 +133,7 @@ static void remembers_beside_the_orphans(void **unused) {
   assert_true(m.epoch == UINT64_C(1) << 40);
   assert_true(m.created);
   assert_string_equal(m.withholding, "1795266618123456");
+  assert_string_equal(m.rewinding, "1f.5e0be100.9");
   pg_memory_close(&m);
   assert_int_equal(pg_memory_open(&m, "", &error), 0); // nothing is kept
   assert_int_equal(pg_memory_save(&m), 0);

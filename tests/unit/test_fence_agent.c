@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "agent/fence_agent.h"
-#include "tests/unit/reaped.h"
 
 #define DUMMY "/usr/sbin/fence_dummy"
 
@@ -110,7 +109,6 @@ static const char *off(void) {
 
 static void end(void) {
   fence_agent_close(bed.device);
-  loop_until_reaped(bed.loop);
   loop_free(bed.loop);
 }
 

@@ -72,11 +72,23 @@ static bool may_be_secret(const char *key) {
   return false;
 }
 
-static void blot_out(char *text, const char *secret) {
-  size_t length = strlen(secret);
-  for (char *at = text; length > 0 && (at = strstr(at, secret)) != NULL;)
-    for (size_t i = 0; i < length; i++)
-      *at++ = '*';
+// How long the longest secret is that `text` begins with: one may begin with another. 0: with none.
+static size_t secret_length(const struct conf_map *options, const char *text) {
+  size_t longest = 0;
+  for (size_t i = 0; i < options->count; i++) {
+    size_t length = strlen(options->at[i].value);
+    if (length > longest && may_be_secret(options->at[i].key) && strncmp(text, options->at[i].value, length) == 0)
+      longest = length;
+  }
+  return longest;
+}
+
+static void blot_out(char *text, const struct conf_map *options) {
+  while (*text != 0) {
+    size_t length = secret_length(options, text);
+    memset(text, '*', length);
+    text += length > 0 ? length : 1;
+  }
 }
 
 // The last line, of the errors if there is one, cleaned for a log.
@@ -87,9 +99,7 @@ static void last_words(const struct fence_agent *f, const struct child_result *r
   char *cut = from->cut ? strrchr(all, '\n') : NULL;
   if (cut != NULL)
     *cut = 0; // the last line may end in half a secret, which nobody would know for one
-  for (size_t i = 0; i < f->settings.options->count; i++)
-    if (may_be_secret(f->settings.options->at[i].key))
-      blot_out(all, f->settings.options->at[i].value);
+  blot_out(all, f->settings.options);
   size_t length = strlen(all);
   while (length > 0 && strchr("\r\n \t", all[length - 1]) != NULL)
     all[--length] = 0;

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "agent/broker.h"
-#include "tests/unit/reaped.h"
 
 #define DRIVER_PATIENCE_US 20000000
 
@@ -55,12 +54,8 @@ static int driver_open(const struct broker_settings *settings, const char **erro
   return broker_open(&driver.broker, driver.loop, settings, &watch, error);
 }
 
-static bool driver_reaps; // what it calls are children of this process, and there are no others
-
 static void driver_close(void) {
   broker_close(driver.broker);
-  if (driver_reaps)
-    loop_until_reaped(driver.loop);
   loop_timer_free(driver.end);
   loop_free(driver.loop);
 }

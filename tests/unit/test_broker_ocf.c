@@ -16,7 +16,6 @@
 #include "agent/node_option.h"
 #include "agent/ocf_metadata.h"
 #include "tests/support/driver_bed.h"
-#include "tests/unit/reaped.h"
 
 #define HEARTBEAT "/usr/lib/ocf/resource.d/heartbeat/"
 
@@ -148,20 +147,13 @@ static void open_script(void) {
   open_agent("ocf:test:agent");
 }
 
-static void close_agent(void) {
-  broker_close(driver.broker);
-  driver.broker = NULL;
-  loop_until_reaped(driver.loop);
-  driver_close();
-}
-
 static void refused(const char *agent, const char *why) {
   const struct broker_settings settings = settings_of(agent);
   const char *error;
   assert_true(driver_open(&settings, &error) < 0);
   if (strstr(error, why) == NULL)
     fail_msg("'%s' does not say '%s'", error, why);
-  close_agent();
+  driver_close();
 }
 
 static bool holds(const char *file, const char *text) {
@@ -220,7 +212,7 @@ static void a_service_of_the_package(void **unused) {
   driver_wait(is_dead);
   driver_reach(BROKER_HOLD, 4);
   driver_wait(stands_by);
-  close_agent();
+  driver_close();
 }
 
 static void a_promotable_one_of_the_package(void **unused) {
@@ -236,7 +228,7 @@ static void a_promotable_one_of_the_package(void **unused) {
     assert_true(holds("orders.a.ocf/Stateful-orders.state", "slave"));
   }
   assert_string_equal(broker_view(driver.broker)->trouble, "");
-  close_agent();
+  driver_close();
 }
 
 static void unknown_parameters_are_refused_with_those_there_are(void **unused) {
@@ -273,7 +265,7 @@ static void it_finds_what_a_cluster_manager_gives(void **unused) {
   assert_true(holds("env.promote", "OCF_RESKEY_CRM_meta_master_max=1\n"));
   assert_true(holds("env.promote", "TANIST_EPOCH=2\n"));
   wait_for("env.monitor", "OCF_RESKEY_CRM_meta_interval=50\n");
-  close_agent();
+  driver_close();
 }
 
 static void on_shared_storage_it_runs_on_the_master_alone(void **unused) {
@@ -293,7 +285,7 @@ static void on_shared_storage_it_runs_on_the_master_alone(void **unused) {
   driver_reach(BROKER_HOLD, 2);
   assert_false(holds("heard", "demote"));
   assert_false(holds("state", "slave"));
-  close_agent();
+  driver_close();
 }
 
 static void a_master_is_looked_at_as_deep_as_its_agent_can(void **unused) {
@@ -304,7 +296,7 @@ static void a_master_is_looked_at_as_deep_as_its_agent_can(void **unused) {
   wait_for("env.monitor", "OCF_CHECK_LEVEL=0\n");
   driver_reach(BROKER_LEAD, 2);
   wait_for("env.monitor", "OCF_CHECK_LEVEL=10\n");
-  close_agent();
+  driver_close();
 }
 
 static void it_is_notified_before_and_after(void **unused) {
@@ -318,7 +310,7 @@ static void it_is_notified_before_and_after(void **unused) {
   assert_true(holds("env.notify", "OCF_RESKEY_CRM_meta_notify_demote_uname= \n"));
   driver_reach(BROKER_HOLD, 2);
   assert_true(holds("heard", "notify pre demote\ndemote  \nnotify post demote\n"));
-  close_agent();
+  driver_close();
 }
 
 // ---- agents that are broken ----
@@ -332,7 +324,7 @@ static void one_that_hangs_is_not_waited_for(void **unused) {
   told = "promote (124)";
   driver_wait(is_unfit);
   driver_reach(BROKER_HOLD, 2);
-  close_agent();
+  driver_close();
 }
 
 static void one_that_lies_does_not_lead_for_long(void **unused) {
@@ -344,7 +336,7 @@ static void one_that_lies_does_not_lead_for_long(void **unused) {
   driver_wait(is_dead);
   driver_reach(BROKER_HOLD, 2);
   driver_wait(stands_by);
-  close_agent();
+  driver_close();
 }
 
 static void one_that_fails_gives_its_reason(void **unused) {
@@ -358,7 +350,7 @@ static void one_that_fails_gives_its_reason(void **unused) {
   driver_wait(is_unfit);
   assert_true(driver_says("promote (5)"));
   driver_reach(BROKER_HOLD, 2);
-  close_agent();
+  driver_close();
 }
 
 static void a_failed_master_is_dead(void **unused) {
@@ -373,7 +365,7 @@ static void a_failed_master_is_dead(void **unused) {
   fclose(fopen(broken, "w"));
   driver_wait(is_dead);
   unlink(broken);
-  close_agent();
+  driver_close();
 }
 
 static bool is_degraded(const struct broker_view *v) {
@@ -388,7 +380,7 @@ static void a_degraded_master_leads_on(void **unused) {
   open_script();
   driver_reach(BROKER_LEAD, 2);
   driver_wait(is_degraded);
-  close_agent();
+  driver_close();
 }
 
 static void who_needs_the_clusters_database_is_refused(void **unused) {
@@ -401,7 +393,7 @@ static void who_needs_the_clusters_database_is_refused(void **unused) {
   told = "needs a cluster manager's database";
   driver_wait(is_unfit);
   driver_reach(BROKER_HOLD, 2); // it steps down all the same
-  close_agent();
+  driver_close();
 }
 
 static void what_is_no_agent_is_refused(void **unused) {
@@ -482,7 +474,6 @@ static void options_of_one_node(void **unused) {
 }
 
 int main(void) {
-  driver_reaps = true;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(metadata_is_read_as_it_is_written),
       cmocka_unit_test(entities_fetch_and_grow_nothing),

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "agent/fence_agent.h"
-#include "tests/unit/reaped.h"
 
 #define DUMMY "/usr/sbin/fence_dummy"
 
@@ -110,7 +109,6 @@ static const char *off(void) {
 
 static void end(void) {
   fence_agent_close(bed.device);
-  loop_until_reaped(bed.loop);
   loop_free(bed.loop);
 }
 
@@ -193,7 +191,16 @@ static void test_it_fails_and_says_the_password(void **unused) {
   end();
 }
 
-/* `off` succeeds, and then nobody can say whether it is. */
+static void test_one_secret_begins_with_another(void **unused) {
+  (void)unused;
+  write_script("echo 'login: swordfish42 refused' >&2; exit 1");
+  begin(script);
+  option("passwd", "sword");
+  option("snmp_priv_passwd", "swordfish42");
+  assert_non_null(strstr(looked(), "login: *********** refused"));
+  end();
+}
+
 /* The output is cut in the middle of it: what is left of it must not be said either. */
 static void test_it_says_half_the_password(void **unused) {
   (void)unused;
@@ -206,6 +213,7 @@ static void test_it_says_half_the_password(void **unused) {
   end();
 }
 
+/* `off` succeeds, and then nobody can say whether it is. */
 static void test_status_fails(void **unused) {
   (void)unused;
   write_script("[ $action != status ] || exit 1");
@@ -373,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_it_lies),
       cmocka_unit_test(test_it_lies_with_two_tongues),
       cmocka_unit_test(test_it_fails_and_says_the_password),
+      cmocka_unit_test(test_one_secret_begins_with_another),
       cmocka_unit_test(test_it_says_half_the_password),
       cmocka_unit_test(test_status_fails),
       cmocka_unit_test(test_it_dies),

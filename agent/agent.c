@@ -174,7 +174,8 @@ static struct fence_settings fence_settings(const struct agent *a) {
     s.address[s.address_count].family = c->vip[i].family;
     memcpy(s.address[s.address_count++].bytes, c->vip[i].bytes, 16);
   }
-  for (size_t i = 0; i < peer->address_count && i < FENCE_ADDRESSES_MAX; i++) {
+  _Static_assert(CLUSTER_PATHS_MAX <= FENCE_ADDRESSES_MAX, "every address of the other node has its place");
+  for (size_t i = 0; i < peer->address_count; i++) {
     const struct net_address *at = &peer->address[i];
     bool v4 = at->any.sa_family == AF_INET;
     s.peer[s.peer_count].family = at->any.sa_family;

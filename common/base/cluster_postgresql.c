@@ -24,11 +24,22 @@ static void check_value(const char *name, const char *value, struct conf *conf) 
                name, value, DIRECTORY_MAX);
 }
 
+// What stands here goes to pg_rewind among its arguments, which everybody on the machine can read. The value is not
+// told either.
+static void check_conninfo(const char *value, struct conf *conf) {
+  if (strstr(value, "password") != NULL)
+    conf_error(conf, "broker.options",
+               "\"broker.options.conninfo\" holds a password, which other programs would see; allowed: everything "
+               "else, with the password in the file that \"broker.password_file\" names, and a key file without one");
+}
+
 static void check_option(const char *name, const char *value, struct conf *conf) {
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
     if (strcmp(known[i].name, name) == 0) {
       if (known[i].path)
         check_value(name, value, conf);
+      else if (strcmp(name, "conninfo") == 0)
+        check_conninfo(value, conf);
       return;
     }
   conf_error(conf, "broker.options", "\"broker.options.%s\" is nothing that driver \"postgresql\" knows; allowed: " KNOWN, name);

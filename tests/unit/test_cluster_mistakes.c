@@ -236,6 +236,19 @@ static void ocf_and_systemd_need_what_they_drive(void **state) {
           "\"activemq.service\"");
 }
 
+#define POSTGRESQL "broker = { driver = \"postgresql\"; address = \"127.0.0.1:5432\"; "                                            \
+                   "peers = { left = \"10.0.0.1:5432\"; right = \"10.0.0.2:5432\"; }; replication = \"sync\"; "                         \
+                   "options = { data_directory = \"/var/lib/pg\"; conninfo = "
+
+static void no_password_among_postgresqls_parameters(void **state) {
+  (void)state;
+  accepts(BASE POSTGRESQL "\"sslmode=verify-full passfile=/x\"; }; };");
+  cluster_free(&conf);
+  refuses(BASE POSTGRESQL "\"sslmode=require password = swordfish\"; }; };",
+          "t.conf:4: \"broker.options.conninfo\" holds a password, which other programs would see; allowed: everything "
+          "else, with the password in the file that \"broker.password_file\" names, and a key file without one");
+}
+
 static void names_of_services(void **state) {
   (void)state;
   assert_true(cluster_is_service("activemq.service"));
@@ -351,6 +364,7 @@ int main(void) {
       cmocka_unit_test(counts_starts_where_there_are_any),
       cmocka_unit_test(exec_needs_its_commands),
       cmocka_unit_test(ocf_and_systemd_need_what_they_drive),
+      cmocka_unit_test(no_password_among_postgresqls_parameters),
       cmocka_unit_test(names_of_services),
       cmocka_unit_test(groups_count_as_one),
       cmocka_unit_test(refuses_wrong_groups),

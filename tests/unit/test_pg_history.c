@@ -46,7 +46,7 @@ static void refuses_more_timelines_than_there_is_room_for(void **unused) {
   for (unsigned i = 1; i < PG_HISTORY_MAX; i++)
     to += sprintf(to, "%u\t0/%X\n", i, i * 100);
   assert_true(pg_history_read(&own, PG_HISTORY_MAX, text));
-  sprintf(to, "%u\t0/FFFFFFF\n", PG_HISTORY_MAX);
+  sprintf(to, "%d\t0/FFFFFFF\n", PG_HISTORY_MAX);
   assert_false(pg_history_read(&own, PG_HISTORY_MAX + 1, text));
 }
 

@@ -201,6 +201,7 @@ PROBES := $(patsubst %,$(B)/tests/support/%_probe,broker fence vip)
 # MATRIX: pairs of faults of each row, or all (hours); SEED draws them.
 MATRIX ?= 2
 netns: netns-ready ## run all tests in network namespaces, suites and the fault matrix (MATRIX=2|all SEED=1)
+	@packaging/install-dependencies build test demo postgresql activemq || echo "what is missing is skipped"
 	python3 -B tests/netns/run.py
 	python3 -B tests/packaging/tutorial_test.py $(B)
 	@set -e; for suite in fence vip redis; do python3 -B tests/netns/$${suite}_test.py; done

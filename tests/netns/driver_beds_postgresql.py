@@ -148,6 +148,7 @@ class Server:
 class PostgresqlBed(driver_bed.Bed):
     name = "postgresql"
     lacks = {"commands": "the driver talks to PostgreSQL itself: there is no command to hang",
+             "program": "the driver talks to PostgreSQL itself: there is no program of the operator's",
              "memory": "PostgreSQL never comes back empty: its log is on the disk"}
     slack = PATIENCE
     template = None  # a database with the table, made once
